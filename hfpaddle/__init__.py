@@ -1,0 +1,2 @@
+"""Hugging Face scripts on PaddlePaddle."""
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Registries, errors, logging and safe files: what every other part may import."""
