@@ -1,0 +1,77 @@
+// The four kernels that a Llama train/generate loop cannot do without.
+#include <algorithm>
+#include <vector>
+#define PADDLE_WITH_CUSTOM_DEVICE
+#include "paddle/phi/backends/custom/custom_context.h"
+#include "paddle/phi/common/int_array.h"
+#include "paddle/phi/common/scalar.h"
+#include "paddle/phi/core/kernel_registry.h"
+
+extern "C" void* nulldev_real(const void*);  // device address -> readable alias
+
+namespace nulldev {
+template <typename T>
+T* R(const T* p) { return static_cast<T*>(nulldev_real(p)); }
+
+template <typename F>  // calls f(linear index, strided offset)
+void Walk(const phi::DDim& dims, const phi::DDim& st, F f) {
+  int64_t n = phi::product(dims);
+  for (int64_t i = 0; i < n; ++i) {
+    int64_t rest = i, off = 0;
+    for (int d = dims.size() - 1; d >= 0; --d) {
+      off += rest % dims[d] * st[d];
+      rest /= dims[d];
+    }
+    f(i, off);
+  }
+}
+
+template <typename T, typename Context>
+void ContiguousKernel(const Context& ctx, const phi::DenseTensor& x, phi::DenseTensor* out) {
+  auto meta = out->meta();
+  meta.strides = meta.calc_strides(out->dims());
+  out->set_meta(meta);
+  T* dst = R(ctx.template Alloc<T>(out));
+  const T* src = R(x.data<T>());
+  Walk(x.dims(), x.strides(), [&](int64_t i, int64_t off) { dst[i] = src[off]; });
+}
+
+template <typename T, typename Context>
+void StridedCopyKernel(const Context& ctx, const phi::DenseTensor& x,
+                       const std::vector<int64_t>& dims, const std::vector<int64_t>& strides,
+                       int64_t offset, phi::DenseTensor* out) {
+  auto meta = out->meta();
+  meta.strides = phi::make_ddim(strides);
+  meta.dims = phi::make_ddim(dims);
+  meta.offset = offset;
+  out->set_meta(meta);
+  T* dst = R(out->data<T>());
+  const T* src = R(x.data<T>());
+  std::vector<int64_t> from;
+  Walk(x.dims(), x.strides(), [&](int64_t, int64_t off) { from.push_back(off); });
+  Walk(out->dims(), out->strides(), [&](int64_t i, int64_t off) { dst[off] = src[from[i]]; });
+}
+
+template <typename T, typename Context>
+void FullKernel(const Context& ctx, const phi::IntArray& shape, const phi::Scalar& value,
+                phi::DataType, phi::DenseTensor* out) {
+  out->Resize(phi::make_ddim(shape.GetData()));
+  T* dst = R(ctx.template Alloc<T>(out));
+  std::fill(dst, dst + out->numel(), value.to<T>());
+}
+
+template <typename T, typename Context>
+void FillKernel(const Context& ctx, const phi::DenseTensor& x, const phi::Scalar& value,
+                phi::DenseTensor* out) {
+  T* dst = R(ctx.template Alloc<T>(out));
+  T v = value.to<T>();
+  Walk(out->dims(), out->strides(), [&](int64_t, int64_t off) { dst[off] = v; });
+}
+}  // namespace nulldev
+
+#define ALL_TYPES float, double, bool, uint8_t, int8_t, int16_t, int, int64_t, \
+                  phi::dtype::float16, phi::dtype::bfloat16
+PD_REGISTER_PLUGIN_KERNEL(contiguous, nulldev, ALL_LAYOUT, nulldev::ContiguousKernel, ALL_TYPES) {}
+PD_REGISTER_PLUGIN_KERNEL(strided_copy, nulldev, ALL_LAYOUT, nulldev::StridedCopyKernel, ALL_TYPES) {}
+PD_REGISTER_PLUGIN_KERNEL(full, nulldev, ALL_LAYOUT, nulldev::FullKernel, ALL_TYPES) {}
+PD_REGISTER_PLUGIN_KERNEL(fill, nulldev, ALL_LAYOUT, nulldev::FillKernel, ALL_TYPES) {}
