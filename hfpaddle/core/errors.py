@@ -50,6 +50,10 @@ class MissingDependencyError(HfpaddleError, ImportError):
     """An optional package that the requested feature needs."""
 
 
+class DistributionError(HfpaddleError, RuntimeError):
+    """Parameters that describe no random distribution."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (nearest: 'x')"`` for the most similar known name, or ``""``."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
