@@ -1,1 +1,28 @@
-""""""
+"""Shared blocks. They take plain numbers, so each can be built and tested alone."""
+
+from hfpaddle.layers.activations import activation
+from hfpaddle.layers.attention import Attention
+from hfpaddle.layers.basic import Conv1D, Dropout, Embedding, LayerNorm, Linear, RMSNorm
+from hfpaddle.layers.masks import AttentionMask
+from hfpaddle.layers.mlp import MLP, GatedMLP
+from hfpaddle.layers.parameter import assign, empty_parameters, initialized, parameter
+from hfpaddle.layers.rope import RotaryEmbedding
+
+__all__ = [
+    "MLP",
+    "Attention",
+    "AttentionMask",
+    "Conv1D",
+    "Dropout",
+    "Embedding",
+    "GatedMLP",
+    "LayerNorm",
+    "Linear",
+    "RMSNorm",
+    "RotaryEmbedding",
+    "activation",
+    "assign",
+    "empty_parameters",
+    "initialized",
+    "parameter",
+]

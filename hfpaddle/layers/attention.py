@@ -1,0 +1,103 @@
+"""Self-attention of decoder families, put together from plain numbers.
+
+Shape letters: B batch, S queries, T keys, H hidden, N query heads, K key/value heads, D head size.
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from hfpaddle import ops
+from hfpaddle.layers.basic import Linear
+from hfpaddle.layers.state import ForwardState
+
+
+class Attention(nn.Layer):
+    """Grouped-query attention with optional rotary positions, query/key norms and softcap.
+
+    Args:
+        hidden_size, num_heads, num_kv_heads, head_dim: H, N, K, D.
+        layer_idx: this layer's place in the cache.
+        bias: whether query, key and value projections have one; ``out_bias`` for the output
+            projection (default: the same).
+        scale: multiplies the scores; default ``D ** -0.5``.
+        dropout: of the weights, while training.
+        layer_type: which mask and which rotary angles apply.
+        rope: ``"half"`` (GPT-NeoX pairs), ``"interleaved"`` (GPT-J pairs), or None.
+        softcap: see `hfpaddle.ops.attention`.
+        qk_norm: makes a norm from a size; applied to each head of queries and keys.
+        names: attribute names of the query, key, value and output projections.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        layer_idx: int,
+        *,
+        bias: bool = False,
+        out_bias: bool | None = None,
+        scale: float | None = None,
+        dropout: float = 0.0,
+        layer_type: str = "full_attention",
+        rope: str | None = "half",
+        softcap: float | None = None,
+        qk_norm=None,
+        names: tuple[str, str, str, str] = ("q_proj", "k_proj", "v_proj", "o_proj"),
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
+        self.layer_idx, self.layer_type, self.rope = layer_idx, layer_type, rope
+        self.scale = head_dim**-0.5 if scale is None else scale
+        self.softcap, self.dropout, self.names = softcap, dropout, names
+        out_bias = bias if out_bias is None else out_bias
+        q, k, v, out = names
+        setattr(self, q, Linear(hidden_size, num_heads * head_dim, bias))
+        setattr(self, k, Linear(hidden_size, num_kv_heads * head_dim, bias))
+        setattr(self, v, Linear(hidden_size, num_kv_heads * head_dim, bias))
+        setattr(self, out, Linear(num_heads * head_dim, hidden_size, out_bias))
+        self.q_norm = qk_norm(head_dim) if qk_norm else None
+        self.k_norm = qk_norm(head_dim) if qk_norm else None
+
+    def project(
+        self, x_BSH: paddle.Tensor
+    ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+        """Return queries ``[B, S, N, D]``, keys and values ``[B, S, K, D]``, normed."""
+        B, S, _ = x_BSH.shape
+        q, k, v, _ = (getattr(self, name) for name in self.names)
+        q_BSND = q(x_BSH).reshape([B, S, -1, self.head_dim])
+        k_BSKD = k(x_BSH).reshape([B, S, -1, self.head_dim])
+        v_BSKD = v(x_BSH).reshape([B, S, -1, self.head_dim])
+        if self.q_norm is not None:
+            q_BSND, k_BSKD = self.q_norm(q_BSND), self.k_norm(k_BSKD)
+        return q_BSND, k_BSKD, v_BSKD
+
+    def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
+        q, k, v = (t.transpose([0, 2, 1, 3]) for t in self.project(x_BSH))
+        if self.rope is not None:
+            cos, sin = state.rope[self.layer_type]
+            interleaved = self.rope == "interleaved"
+            q, k = ops.rotary(q, cos, sin, interleaved), ops.rotary(k, cos, sin, interleaved)
+        return self.attend(q, k, v, state)
+
+    def attend(
+        self, q: paddle.Tensor, k: paddle.Tensor, v: paddle.Tensor, state: ForwardState
+    ) -> paddle.Tensor:
+        """Append keys and values to the cache, attend, project out: ``[B, S, H]``."""
+        if state.cache is not None:
+            k, v = state.cache.update(k, v, self.layer_idx)
+        out_BSND, weights = ops.attention(
+            q,
+            k,
+            v,
+            state.masks[self.layer_type].dense(q.place),
+            scale=self.scale,
+            softcap=self.softcap,
+            dropout=self.dropout if self.training else 0.0,
+        )
+        if state.attentions is not None:
+            state.attentions.append(weights)
+        return getattr(self, self.names[3])(out_BSND.flatten(2))

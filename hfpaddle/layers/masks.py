@@ -1,0 +1,108 @@
+"""Which key each query may see, kept as a description until a kernel needs it dense.
+
+Shape letters: B batch, S queries, T keys.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+
+MASKED = float(np.finfo(np.float32).min)
+
+
+class AttentionMask:
+    """Causal, windowed, padded or packed visibility of keys.
+
+    Args:
+        queries: S; query ``i`` stands at position ``offset + i`` of the key sequence.
+        keys: T; key ``j`` stands at position ``key_offset + j``.
+        causal: a query sees keys at its own position and before.
+        window: and no more than this many of them, its own included; both sides if not causal.
+        padding: ``[B, >= key_offset + T]``, nonzero where a key is real, or None if all are.
+        segments: ``[B, T]`` integers; a query sees keys of its own segment (packed samples).
+        bias: ``[B or 1, 1 or N, S, T]`` float32 given by the user; used as it is.
+    """
+
+    def __init__(
+        self,
+        queries: int,
+        keys: int,
+        *,
+        offset: int = 0,
+        key_offset: int = 0,
+        causal: bool = True,
+        window: int | None = None,
+        padding: paddle.Tensor | None = None,
+        segments: paddle.Tensor | None = None,
+        bias: paddle.Tensor | None = None,
+    ) -> None:
+        self.queries, self.keys, self.offset, self.key_offset = queries, keys, offset, key_offset
+        self.causal, self.window, self.segments = causal, window, segments
+        if padding is not None:
+            padding = self._fit(padding != 0)
+            padding = None if bool(padding.all()) else padding
+        self.padding = padding
+        self._bias = bias
+        self._dense = bias is not None
+
+    def _fit(self, padding_BT: paddle.Tensor) -> paddle.Tensor:
+        """Cut the user's mask to the keys that the cache gives; keys not yet written are hidden."""
+        end = self.key_offset + self.keys
+        if padding_BT.shape[1] < end:
+            missing = [padding_BT.shape[0], end - padding_BT.shape[1]]
+            fill = paddle.zeros(missing, dtype="bool")
+            padding_BT = paddle.concat([padding_BT, fill.to(padding_BT.place)], axis=1)
+        return padding_BT[:, self.key_offset : end]
+
+    @property
+    def trivial(self) -> bool:
+        """True if every query sees every key."""
+        if self._bias is not None or self.padding is not None or self.segments is not None:
+            return False
+        first, last = self.offset, self.offset + self.queries - 1
+        if self.causal and self.key_offset + self.keys - 1 > first:
+            return False
+        if self.window is None:
+            return True
+        return self.causal and last - self.key_offset < self.window
+
+    def dense(self, place: paddle.base.core.Place | str) -> paddle.Tensor | None:
+        """Return the float32 bias ``[B or 1, 1 or N, S, T]`` to add to scores, or None if trivial.
+
+        Computed once and kept. Hidden keys get float32's most negative number, so a row that sees
+        nothing (left padding) attends evenly instead of giving NaN.
+        """
+        if not self._dense:
+            self._bias = None if self.trivial else self._build(place)
+            self._dense = True
+        return self._bias
+
+    def _build(self, place: paddle.base.core.Place | str) -> paddle.Tensor:
+        q = np.arange(self.offset, self.offset + self.queries)[:, None]
+        k = np.arange(self.key_offset, self.key_offset + self.keys)[None, :]
+        seen = np.ones((self.queries, self.keys), dtype=bool)
+        if self.causal:
+            seen &= k <= q
+        if self.window is not None:
+            seen &= (k > q - self.window) if self.causal else (np.abs(q - k) <= self.window)
+        seen_BNST = paddle.to_tensor(seen[None, None], place=place)
+        if self.padding is not None:
+            seen_BNST = paddle.logical_and(seen_BNST, self.padding[:, None, None, :])
+        if self.segments is not None:
+            same = self.segments[:, None, -self.queries :, None] == self.segments[:, None, None, :]
+            seen_BNST = paddle.logical_and(seen_BNST, same)
+        return paddle.where(
+            seen_BNST,
+            paddle.zeros([1], dtype="float32").to(place),
+            paddle.full([1], MASKED, dtype="float32").to(place),
+        )
+
+
+def bias_from_user(mask: paddle.Tensor) -> paddle.Tensor:
+    """Turn a user's 4-D mask into a float32 bias: booleans mean "may see"; floats are added."""
+    if mask.dtype == paddle.bool:
+        return paddle.where(
+            mask, paddle.zeros([1], dtype="float32"), paddle.full([1], MASKED, dtype="float32")
+        )
+    return mask.astype("float32")

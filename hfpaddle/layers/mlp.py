@@ -1,0 +1,52 @@
+"""Feed-forward blocks.
+
+Shape letters: B batch, S sequence, H hidden, I intermediate.
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from hfpaddle.layers.activations import activation
+from hfpaddle.layers.basic import Linear
+
+
+class GatedMLP(nn.Layer):
+    """``down_proj(act(gate_proj(x)) * up_proj(x))``. Source: arXiv:2002.05202."""
+
+    def __init__(
+        self, hidden_size: int, intermediate_size: int, act: str = "silu", bias: bool = False
+    ) -> None:
+        super().__init__()
+        self.gate_proj = Linear(hidden_size, intermediate_size, bias)
+        self.up_proj = Linear(hidden_size, intermediate_size, bias)
+        self.down_proj = Linear(intermediate_size, hidden_size, bias)
+        self.act_fn = activation(act)
+
+    def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
+        return self.down_proj(self.act_fn(self.gate_proj(x_BSH)) * self.up_proj(x_BSH))
+
+
+class MLP(nn.Layer):
+    """``second(act(first(x)))``; ``names`` are the two attribute names of the checkpoint."""
+
+    def __init__(
+        self,
+        hidden_size: int,
+        intermediate_size: int,
+        act: str = "gelu",
+        bias: bool = True,
+        names: tuple[str, str] = ("fc1", "fc2"),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.names, self.p = names, dropout
+        setattr(self, names[0], Linear(hidden_size, intermediate_size, bias))
+        setattr(self, names[1], Linear(intermediate_size, hidden_size, bias))
+        self.act_fn = activation(act)
+
+    def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
+        first, second = (getattr(self, name) for name in self.names)
+        out = second(self.act_fn(first(x_BSH)))
+        return nn.functional.dropout(out, self.p, training=self.training) if self.p else out

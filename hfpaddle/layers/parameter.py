@@ -1,0 +1,70 @@
+"""Parameters that cost nothing until they are filled.
+
+A parameter is created without memory. `assign` gives it a tensor without copying; that is how the
+loader hands over memory-mapped weights. Outside `empty_parameters` a layer fills its own at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+
+import numpy as np
+import paddle
+from paddle.base.framework import EagerParamBase
+
+from hfpaddle.core import rng
+
+_empty: ContextVar[bool] = ContextVar("empty", default=False)
+
+
+@contextlib.contextmanager
+def empty_parameters() -> Iterator[None]:
+    """Within it, layers leave their parameters without memory; someone must fill them."""
+    token = _empty.set(True)
+    try:
+        yield
+    finally:
+        _empty.reset(token)
+
+
+def assign(param: paddle.Tensor, tensor: paddle.Tensor) -> None:
+    """Let ``param`` share ``tensor``'s memory and take its dtype; no copy."""
+    tensor._share_buffer_to(param)
+
+
+def initialized(param: paddle.Tensor) -> bool:
+    """Tell whether ``param`` has memory."""
+    return param._is_initialized()
+
+
+def parameter(
+    shape: list[int] | tuple[int, ...], init: Callable[[list[int]], np.ndarray] | float = 0.0
+) -> paddle.Tensor:
+    """Create a trainable float parameter of ``shape``.
+
+    Args:
+        shape: sizes.
+        init: a constant, or a function of the shape that gives a float32 array; used at once
+            unless `empty_parameters` is active.
+    """
+    param = EagerParamBase(shape=list(shape), dtype=paddle.get_default_dtype())
+    if not _empty.get():
+        fill(param, init)
+    return param
+
+
+def fill(param: paddle.Tensor, init: Callable[[list[int]], np.ndarray] | float) -> None:
+    """Give ``param`` memory on the current device and write ``init`` into it."""
+    shape = list(param.shape)
+    if callable(init):
+        value = paddle.to_tensor(np.asarray(init(shape), dtype="float32")).astype(param.dtype)
+    else:
+        value = paddle.full(shape, init, dtype=param.dtype)
+    assign(param, value)
+
+
+def normal(std: float) -> Callable[[list[int]], np.ndarray]:
+    """An initialiser that draws from the seeded stream that torch would use."""
+    return lambda shape: rng.default_generator.normal(tuple(shape), 0.0, std)

@@ -1,0 +1,1 @@
+"""What every model family shares: the base class, loading, saving, heads and auto classes."""

@@ -1,0 +1,97 @@
+"""Auto classes: from a config's ``model_type`` to the class that implements it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hfpaddle.modeling.configs import config_from_pretrained
+from hfpaddle.modeling.registry import auto_model_class
+
+# Arguments that say where to look, and so are needed to find the config as well.
+_WHERE = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "token",
+    "revision",
+    "subfolder",
+    "gguf_file",
+)
+
+
+class _AutoModel:
+    """Base of the auto classes; they are never instantiated."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        name = type(self).__name__
+        raise OSError(
+            f"{name} is designed to be instantiated using the "
+            f"`{name}.from_pretrained(pretrained_model_name_or_path)` or "
+            f"`{name}.from_config(config)` methods."
+        )
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Read the config, pick the class for its ``model_type``, and load it.
+
+        Arguments, result and errors are those of `PreTrainedModel.from_pretrained`.
+        """
+        config = kwargs.pop("config", None)
+        if config is None or isinstance(config, str):
+            where = {key: kwargs[key] for key in _WHERE if key in kwargs}
+            own = kwargs.pop("code_revision", None)
+            del own
+            config = config_from_pretrained(config or pretrained_model_name_or_path, **where)
+            fields = [key for key in kwargs if hasattr(config, key) and key not in ("dtype",)]
+            for key in fields:
+                if key not in ("attn_implementation", "torch_dtype", "quantization_config"):
+                    setattr(config, key, kwargs.pop(key))
+        model_class = auto_model_class(cls.__name__, config.model_type)
+        return model_class.from_pretrained(
+            pretrained_model_name_or_path, *args, config=config, **kwargs
+        )
+
+    @classmethod
+    def from_config(cls, config: Any, **kwargs: Any) -> Any:
+        """Build the class for ``config.model_type`` with new weights."""
+        return auto_model_class(cls.__name__, config.model_type)._from_config(config, **kwargs)
+
+
+class AutoModel(_AutoModel):
+    """The bare backbone."""
+
+
+class AutoModelForCausalLM(_AutoModel):
+    """Next-token prediction."""
+
+
+class AutoModelForMaskedLM(_AutoModel):
+    """Prediction of masked tokens."""
+
+
+class AutoModelForSequenceClassification(_AutoModel):
+    """One label a sequence."""
+
+
+class AutoModelForTokenClassification(_AutoModel):
+    """One label a token."""
+
+
+class AutoModelForQuestionAnswering(_AutoModel):
+    """Start and end of an answer in the text."""
+
+
+class AutoModelForMultipleChoice(_AutoModel):
+    """One of several candidate texts."""
+
+
+class AutoModelForSeq2SeqLM(_AutoModel):
+    """Encoder-decoder text generation."""
+
+
+class AutoModelForPreTraining(_AutoModel):
+    """The pre-training heads."""
+
+
+class AutoModelForNextSentencePrediction(_AutoModel):
+    """Whether one sentence follows another."""

@@ -1,0 +1,400 @@
+"""The class that every model derives from: construction, moves, embeddings, and the way to disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from hfpaddle import backends
+from hfpaddle.converters.keymap import KeyMap
+from hfpaddle.core.dtypes import as_dtype, is_dtype
+from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.core.logging import warn_once
+from hfpaddle.layers.basic import Conv1D, Embedding, LayerNorm, Linear, RMSNorm
+from hfpaddle.layers.parameter import (
+    assign,
+    empty_parameters,
+    fill,
+    initialized,
+    normal,
+    parameter,
+)
+from hfpaddle.modeling import loading, saving
+from hfpaddle.modeling.config_rules import building, recording, refuse_unread
+
+_no_init: ContextVar[bool] = ContextVar("no_init", default=False)
+
+
+@contextlib.contextmanager
+def no_init_weights() -> Iterator[None]:
+    """Within it, new models keep empty parameters: the loader fills them."""
+    token = _no_init.set(True)
+    try:
+        yield
+    finally:
+        _no_init.reset(token)
+
+
+class ModelMeta(type):
+    """Wraps construction: the outermost model checks its config, ties and initialises weights."""
+
+    def __call__(cls, config: Any, *args: Any, **kwargs: Any) -> Any:
+        if building():
+            return super().__call__(config, *args, **kwargs)
+        with empty_parameters(), recording(config) as read:
+            model = super().__call__(config, *args, **kwargs)
+        refuse_unread(config, read, cls.neutral_config_keys)
+        model.tie_weights()
+        if not _no_init.get():
+            model.init_weights()
+        return model
+
+
+class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
+    """A Paddle model that reads and writes Hub checkpoints.
+
+    Class attributes that a family sets:
+        config_class: transformers' config class.
+        base_model_prefix: attribute that holds the backbone in classes with a head.
+        embedding_path: attribute path of the token embedding inside the backbone.
+        output_embedding_path: attribute path of the vocabulary projection, or None.
+        key_map: rules between checkpoint names and ours.
+        neutral_config_keys: config fields of this family that change no number.
+        plan: name pattern -> layout over the tensor-parallel axis.
+    """
+
+    config_class: Any = None
+    base_model_prefix = "model"
+    embedding_path = "embed_tokens"
+    output_embedding_path: str | None = None
+    key_map = KeyMap()
+    neutral_config_keys: frozenset[str] = frozenset()
+    plan: dict[str, str] = {}
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    gradient_checkpointing = False
+    model_type: str | None = None
+
+    def __init__(self, config: Any, *_: Any, **__: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.name_or_path = config.name_or_path
+        self.generation_config: Any = None
+        if self.can_generate():
+            self.generation_config = loading.default_generation_config(config)
+
+    @classmethod
+    def make_siblings(cls, model_type: str) -> list[type]:
+        """Return the further classes of this family that registration derives from this one."""
+        return []
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        return hasattr(cls, "prepare_inputs_for_generation")
+
+    # Construction and initialisation
+
+    @classmethod
+    def _from_config(cls, config: Any, **kwargs: Any) -> Any:
+        return loading.from_config(cls, config, **kwargs)
+
+    from_config = _from_config
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike | None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Load weights and config from a folder, the Hub cache or the Hub.
+
+        Takes the original's arguments; see docs/loading.md for each. Returns the model in eval
+        mode, or ``(model, info)`` with ``output_loading_info=True``.
+
+        Raises: MissingFileError, CheckpointError, UnsafeCheckpointError, WeightMismatchError,
+        UnsupportedConfigError, UnsupportedModelError, UnsupportedArgumentError, DeviceError.
+        """
+        return loading.from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs)
+
+    def init_weights(self) -> None:
+        """Fill every parameter that has no memory yet, children first, then `tie_weights`."""
+        self.tie_weights()
+        for layer in self._children_first(self):
+            if any(not initialized(p) for p in layer._parameters.values() if p is not None):
+                self._init_weights(layer)
+        left = [name for name, p in self.named_parameters() if not initialized(p)]
+        if left:
+            raise RuntimeError(f"{type(self).__name__}._init_weights left {left[:5]} empty.")
+
+    post_init = init_weights
+
+    def _children_first(self, layer: nn.Layer) -> Iterator[nn.Layer]:
+        for child in layer._sub_layers.values():
+            if child is not None:
+                yield from self._children_first(child)
+        yield layer
+
+    def _init_weights(self, layer: nn.Layer) -> None:
+        """Initialise the empty parameters of one layer as the original library does."""
+        std = self.initializer_std()
+        for name, param in layer._parameters.items():
+            if param is None or initialized(param):
+                continue
+            if isinstance(layer, (LayerNorm, RMSNorm)) and name == "weight":
+                fill(param, 1.0 - getattr(layer, "offset", 0.0))
+            elif name == "weight" and isinstance(layer, (Linear, Conv1D, Embedding)):
+                fill(param, normal(std))
+                if isinstance(layer, Embedding) and layer.padding_idx is not None:
+                    with paddle.no_grad():
+                        param[layer.padding_idx] = 0.0
+            elif "bias" in name or isinstance(layer, (LayerNorm, RMSNorm)):
+                fill(param, 0.0)
+            else:
+                fill(param, normal(std))
+
+    def initializer_std(self) -> float:
+        for key in ("initializer_range", "init_std", "initializer_factor"):
+            if hasattr(self.config, key):
+                return getattr(self.config, key) or 0.02
+        return 0.02
+
+    def tie_weights(self, *_: Any, **__: Any) -> None:
+        """Make tied names one parameter, as the key map and the config say."""
+        for target, source in self.active_ties().items():
+            layer, name = self._owner(target)
+            source_layer, source_name = self._owner(source)
+            layer._parameters[name] = source_layer._parameters[source_name]
+
+    def active_ties(self) -> dict[str, str]:
+        """Return ``{target: source}`` of the tied parameter names that this model has."""
+        names = {name for name, _ in self.named_parameters(remove_duplicate=False)}
+        ties = {}
+        for tie in self.key_map.ties:
+            wanted = tie.when is None or bool(getattr(self.config, tie.when, False))
+            if wanted and tie.target in names and tie.source in names:
+                ties[tie.target] = tie.source
+        return ties
+
+    def _owner(self, path: str) -> tuple[nn.Layer, str]:
+        """Return the layer that holds the parameter at ``path`` and its name there."""
+        *parents, name = path.split(".")
+        layer: Any = self
+        for part in parents:
+            layer = getattr(layer, part)
+        return layer, name
+
+    # What it is and where it is
+
+    def _first_parameter(self) -> paddle.Tensor:
+        return next(p for p in self.parameters() if p.is_floating_point())
+
+    @property
+    def device(self) -> Any:
+        """Place of the first parameter, as Paddle tensors give it."""
+        return self._first_parameter().device
+
+    @property
+    def dtype(self) -> Any:
+        """Paddle dtype of the first floating parameter: how weights are stored."""
+        return self._first_parameter().dtype
+
+    @property
+    def base_model(self) -> Any:
+        return getattr(self, self.base_model_prefix, self)
+
+    @property
+    def framework(self) -> str:
+        return "pd"
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Count parameters, tied ones once."""
+        skip = set()
+        if exclude_embeddings:
+            skip = {id(m.weight) for m in self.sublayers() if isinstance(m, Embedding)}
+        return sum(
+            p.size
+            for p in self.parameters()
+            if id(p) not in skip and not (only_trainable and p.stop_gradient)
+        )
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Return the bytes of all parameters, and of buffers if asked."""
+        tensors = list(self.parameters()) + (list(self.buffers()) if return_buffers else [])
+        return sum(t.size * t.element_size() for t in tensors)
+
+    # Moves
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Move and cast in place: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``.
+
+        Only floating parameters and buffers are cast. Raises: DeviceError for an absent device.
+        """
+        device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+        kwargs.pop("non_blocking", None), kwargs.pop("blocking", None)
+        if kwargs:
+            raise TypeError(f"to() got unexpected keyword arguments {sorted(kwargs)}")
+        for arg in args:
+            if isinstance(arg, paddle.Tensor):
+                device, dtype = arg.place, arg.dtype
+            elif is_dtype(arg):
+                dtype = arg
+            elif arg is not None and not isinstance(arg, bool):
+                device = arg
+        place = None if device is None else backends.resolve_device(device)
+        dtype = None if dtype is None else as_dtype(dtype)
+        self._to_impl(device=place, dtype=dtype, floating_only=True)
+        self.tie_weights()
+        return self
+
+    def cuda(self, device: int | str | None = None) -> Any:
+        return self.to("cuda" if device is None else device)
+
+    def cpu(self) -> Any:
+        return self.to("cpu")
+
+    def half(self) -> Any:
+        return self.to(paddle.float16)
+
+    def bfloat16(self) -> Any:
+        return self.to(paddle.bfloat16)
+
+    def float(self) -> Any:
+        return self.to(paddle.float32)
+
+    def double(self) -> Any:
+        return self.to(paddle.float64)
+
+    # Embeddings
+
+    def get_input_embeddings(self) -> nn.Layer:
+        layer, name = self.base_model._owner(self.base_model.embedding_path)
+        return getattr(layer, name)
+
+    def set_input_embeddings(self, value: nn.Layer) -> None:
+        layer, name = self.base_model._owner(self.base_model.embedding_path)
+        setattr(layer, name, value)
+
+    def get_output_embeddings(self) -> nn.Layer | None:
+        if self.output_embedding_path is None:
+            return None
+        layer, name = self._owner(self.output_embedding_path)
+        return getattr(layer, name)
+
+    def set_output_embeddings(self, new_embeddings: nn.Layer) -> None:
+        if self.output_embedding_path is None:
+            raise UnsupportedArgumentError(f"{type(self).__name__} has no output embeddings.")
+        layer, name = self._owner(self.output_embedding_path)
+        setattr(layer, name, new_embeddings)
+
+    def resize_token_embeddings(
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = True,
+    ) -> nn.Layer:
+        """Grow or shrink the vocabulary of the input embedding and the output projection.
+
+        Args:
+            new_num_tokens: rows wanted; None keeps the number.
+            pad_to_multiple_of: round up to a multiple of this.
+            mean_resizing: new rows become the mean of the old ones, else random.
+        Returns: the input embedding.
+        """
+        table = self.get_input_embeddings()
+        rows = table.weight.shape[0] if new_num_tokens is None else new_num_tokens
+        if pad_to_multiple_of:
+            rows = -(-rows // pad_to_multiple_of) * pad_to_multiple_of
+        if rows == table.weight.shape[0]:
+            return table
+        head = self.get_output_embeddings()
+        tied = head is not None and head.weight is table.weight
+        self._resize_rows(table, "weight", rows, mean_resizing)
+        table.num_embeddings = rows
+        if head is not None:
+            if tied:
+                head.weight = table.weight
+            else:
+                self._resize_rows(head, "weight", rows, mean_resizing)
+            head.out_features = rows
+            if getattr(head, "bias", None) is not None and head.bias.shape[0] != rows:
+                self._resize_rows(head, "bias", rows, False, 0.0)
+        self.config.vocab_size = rows
+        self._after_resize(rows)
+        self.tie_weights()
+        return table
+
+    def _after_resize(self, rows: int) -> None:
+        """Resize what a family keeps per token besides the two tables."""
+
+    def _resize_rows(
+        self, layer: nn.Layer, name: str, rows: int, mean: bool, value: float | None = None
+    ) -> None:
+        old = getattr(layer, name)
+        kept = min(rows, old.shape[0])
+        with paddle.no_grad():
+            parts = [old[:kept].astype("float32")]
+            if rows > kept:
+                shape = [rows - kept, *old.shape[1:]]
+                with empty_parameters():
+                    new = parameter(shape)
+                fill(new, normal(self.initializer_std()) if value is None else value)
+                if mean:
+                    new = old.astype("float32").mean(axis=0, keepdim=True).expand(shape)
+                parts.append(new.to(old.place))
+            joined = paddle.concat(parts).astype(old.dtype)
+        assign(old, joined)
+
+    # Training switches
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict | None = None
+    ) -> None:
+        """Recompute each block in the backward pass instead of keeping its activations."""
+        if not self.supports_gradient_checkpointing:
+            raise ValueError(f"{type(self).__name__} does not support gradient checkpointing.")
+        for key in gradient_checkpointing_kwargs or {}:
+            if key != "use_reentrant":
+                warn_once(f"gradient_checkpointing_enable: {key} has no effect on Paddle.")
+        for layer in self.sublayers(include_self=True):
+            if isinstance(layer, PreTrainedModel):
+                layer.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        for layer in self.sublayers(include_self=True):
+            if isinstance(layer, PreTrainedModel):
+                layer.gradient_checkpointing = False
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        return self.gradient_checkpointing
+
+    def enable_input_require_grads(self) -> None:
+        """Let the embedding's output require a gradient, for adapters under checkpointing."""
+
+        def require(layer: Any, inputs: Any, output: paddle.Tensor) -> paddle.Tensor:
+            output.stop_gradient = False
+            return output
+
+        self._require_grads_hook = self.get_input_embeddings().register_forward_post_hook(require)
+
+    def disable_input_require_grads(self) -> None:
+        self._require_grads_hook.remove()
+
+    def set_attn_implementation(self, attn_implementation: str) -> None:
+        loading.check_attention(attn_implementation)
+        self.config._attn_implementation = attn_implementation
+
+    # To disk
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Write config, generation config and weights; see `hfpaddle.modeling.saving`."""
+        saving.save_pretrained(self, save_directory, **kwargs)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
+        """Upload what `save_pretrained` writes; see `hfpaddle.modeling.saving`."""
+        return saving.push_to_hub(self, repo_id, **kwargs)
+

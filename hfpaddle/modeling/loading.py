@@ -1,0 +1,497 @@
+"""From a folder, the Hub cache or the Hub to a model, every tensor accounted for.
+
+The order: config, files, tensor entries (nothing read yet), an empty model, then each entry is
+matched to a parameter, checked for shape, and handed over without a copy where dtype and device
+allow it. What stays empty is initialised and reported; nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import paddle
+import transformers
+from transformers.utils.loading_report import LoadStateDictInfo, log_state_dict_report
+
+from hfpaddle import backends
+from hfpaddle.converters.entry import TensorEntry
+from hfpaddle.core.dtypes import as_dtype, dtype_name
+from hfpaddle.core.errors import (
+    CheckpointError,
+    MissingFileError,
+    UnsupportedArgumentError,
+    UnsupportedModelError,
+    WeightMismatchError,
+    nearest,
+)
+from hfpaddle.core.logging import warn_once
+from hfpaddle.layers.parameter import assign, initialized
+
+logger = logging.getLogger("hfpaddle")
+
+ATTENTION = ("eager", "sdpa")
+# Arguments of the original that change nothing here; each is listed in docs/differences.md.
+INERT = ("low_cpu_mem_usage", "weights_only", "proxies", "tqdm_class", "offload_buffers")
+REFUSED = {
+    "quantization_config": "load unquantised weights (dtype=...)",
+    "load_in_4bit": "load unquantised weights (dtype=...)",
+    "load_in_8bit": "load unquantised weights (dtype=...)",
+    "max_memory": "device_map with one device",
+    "offload_folder": "device_map with one device",
+    "offload_state_dict": "device_map with one device",
+    "tp_plan": "one device",
+    "tp_size": "one device",
+    "device_mesh": "one device",
+    "distributed_config": "one device",
+    "use_kernels": "the default kernels",
+    "kernel_config": "the default kernels",
+    "adapter_kwargs": "the base model",
+    "experts_implementation": "the default",
+}
+
+
+@dataclass
+class Request:
+    """The arguments of one ``from_pretrained`` call, sorted by what they decide."""
+
+    name: str
+    hub: dict[str, Any]
+    subfolder: str = ""
+    variant: str | None = None
+    use_safetensors: bool | None = None
+    gguf_file: str | None = None
+    dtype: Any = "auto"
+    device: str = "cpu"
+    attention: str | None = None
+    ignore_mismatched: bool = False
+    key_mapping: dict[str, str] | None = None
+    state_dict: dict[str, paddle.Tensor] | None = None
+    generation_config: Any = None
+    rest: dict[str, Any] = field(default_factory=dict)
+
+
+def check_attention(name: str | None) -> None:
+    """Raise UnsupportedArgumentError unless ``name`` is an attention that exists here."""
+    if name is not None and name not in ATTENTION:
+        raise UnsupportedArgumentError(
+            f"attn_implementation={name!r} is not available (nearest: 'sdpa'). "
+            f"Known: {list(ATTENTION)}; both run the fastest kernel that fits the device."
+        )
+
+
+def parse(name: Any, kwargs: dict[str, Any]) -> Request:
+    """Take the loader's own arguments out of ``kwargs``; refuse what cannot be honoured."""
+    if kwargs.pop("trust_remote_code", None):
+        warn_once(
+            "trust_remote_code=True: code from checkpoints is never run here; the native "
+            "implementation of the model is used, or an error names its model_type."
+        )
+    for key, instead in REFUSED.items():
+        if kwargs.pop(key, None):
+            raise UnsupportedArgumentError(
+                f"from_pretrained: {key} is not supported (nearest: {instead})."
+            )
+    for key in INERT:
+        kwargs.pop(key, None)
+    dtype = kwargs.pop("dtype", None)
+    old = kwargs.pop("torch_dtype", None)
+    dtype = dtype if dtype is not None else old if old is not None else "auto"
+    attention = kwargs.pop("attn_implementation", None)
+    check_attention(attention)
+    hub = {
+        key: kwargs.pop(key)
+        for key in ("cache_dir", "force_download", "local_files_only", "token", "revision")
+        if key in kwargs
+    }
+    if "use_auth_token" in kwargs:
+        hub["token"] = kwargs.pop("use_auth_token")
+    return Request(
+        name=os.fspath(name) if name is not None else "",
+        hub={key: value for key, value in hub.items() if value is not None},
+        subfolder=kwargs.pop("subfolder", "") or "",
+        variant=kwargs.pop("variant", None),
+        use_safetensors=kwargs.pop("use_safetensors", None),
+        gguf_file=kwargs.pop("gguf_file", None),
+        dtype=dtype,
+        device=backends.resolve_device_map(kwargs.pop("device_map", None)),
+        attention=attention,
+        ignore_mismatched=kwargs.pop("ignore_mismatched_sizes", False),
+        key_mapping=kwargs.pop("key_mapping", None),
+        state_dict=kwargs.pop("state_dict", None),
+        generation_config=kwargs.pop("generation_config", None),
+        rest=kwargs,
+    )
+
+
+# Config
+
+
+def load_config(config_class: Any, request: Request) -> Any:
+    """Return the config; arguments of the call that name a config field override it."""
+    from hfpaddle.modeling.configs import config_from_pretrained
+
+    config, unused = config_from_pretrained(
+        request.name,
+        config_class=config_class,
+        gguf_file=request.gguf_file,
+        subfolder=request.subfolder,
+        return_unused_kwargs=True,
+        **request.hub,
+        **request.rest,
+    )
+    request.rest = unused
+    return config
+
+
+def prepare_config(cls: Any, config: Any, request: Request) -> Any:
+    """Check that ``config`` fits ``cls`` and apply the call's choices to it."""
+    expected = cls.config_class
+    if expected is not None and not isinstance(config, expected):
+        raise UnsupportedModelError(
+            f"{cls.__name__} takes a {expected.__name__}, but {request.name!r} has a "
+            f"{type(config).__name__} (model_type {config.model_type!r})."
+        )
+    if getattr(config, "quantization_config", None):
+        method = config.quantization_config
+        method = method.get("quant_method") if isinstance(method, dict) else method
+        raise UnsupportedArgumentError(
+            f"{request.name!r} holds weights quantised with {method!r}, which is not supported "
+            "(nearest: its unquantised checkpoint, or a GGUF file with gguf_file=...)."
+        )
+    if request.attention:
+        config._attn_implementation = request.attention
+    return config
+
+
+def default_generation_config(config: Any) -> Any:
+    """Return the generation settings that a config alone implies."""
+    return transformers.GenerationConfig.from_model_config(config)
+
+
+def load_generation_config(model: Any, request: Request) -> None:
+    """Read generation_config.json beside the weights, if there is one."""
+    if not model.can_generate():
+        return
+    if request.generation_config is not None:
+        model.generation_config = request.generation_config
+        return
+    with contextlib.suppress(OSError):
+        model.generation_config = transformers.GenerationConfig.from_pretrained(
+            request.name, subfolder=request.subfolder, **request.hub
+        )
+
+
+# Files and entries
+
+
+def find_file(request: Request, filename: str) -> Path | None:
+    """Return the local path of ``filename``, from the folder, the cache or the Hub; None if absent.
+
+    Raises: CheckpointError with the Hub's own explanation if the repository cannot be reached.
+    """
+    from transformers.utils import cached_file
+
+    try:
+        found = cached_file(
+            request.name,
+            filename,
+            subfolder=request.subfolder,
+            _raise_exceptions_for_gated_repo=True,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=True,
+            **request.hub,
+        )
+    except OSError as error:
+        raise CheckpointError(str(error)) from error
+    return Path(found) if found else None
+
+
+def find_entries(request: Request) -> dict[str, TensorEntry]:
+    """Return the tensors of the checkpoint by the names they have in it."""
+    from hfpaddle.converters import folder
+
+    if os.path.isdir(request.name):
+        return folder.open_checkpoint(
+            request.name,
+            variant=request.variant,
+            use_safetensors=request.use_safetensors,
+            subfolder=request.subfolder,
+        )
+    if os.path.isfile(request.name):
+        raise UnsupportedArgumentError(
+            f"from_pretrained({request.name!r}): give the folder that holds the file"
+            " (for GGUF: from_pretrained(folder, gguf_file=name))."
+        )
+    return folder.open_files(download(request), request.name)
+
+
+def download(request: Request) -> list[Path]:
+    """Fetch the weight files of a Hub repository into the cache; return their local paths."""
+    from hfpaddle.converters import folder
+
+    for name in folder.candidate_names(request.variant, request.use_safetensors):
+        path = find_file(request, name)
+        if path is None:
+            continue
+        if not name.endswith(".json"):
+            return [path]
+        shards = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+        for shard in shards:
+            if find_file(request, shard) is None:
+                raise MissingFileError(f"{request.name}: {name} names {shard}, which is missing.")
+        return [path]
+    raise MissingFileError(
+        f"{request.name} does not appear to have a file named "
+        f"{', '.join(folder.candidate_names(request.variant, request.use_safetensors)[:4])}."
+    )
+
+
+# Matching
+
+
+@dataclass
+class Plan:
+    """Which entry fills which parameter, and what is left over on either side."""
+
+    filled: dict[str, TensorEntry] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    unexpected: set[str] = field(default_factory=set)
+    mismatched: set[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
+
+
+def make_plan(model: Any, entries: dict[str, TensorEntry], key_mapping: Any = None) -> Plan:
+    """Match checkpoint names to parameters and persistent buffers, through the key map."""
+    import re
+
+    wanted = dict(model.state_dict())
+    ties = model.active_ties()
+    plan = Plan()
+    renamed: dict[str, TensorEntry] = {}
+    for name, entry in entries.items():
+        ours = name
+        for pattern, replacement in (key_mapping or {}).items():
+            ours = re.sub(pattern, replacement, ours)
+        ours = model.key_map.to_ours(ours)
+        if ours is None:
+            plan.dropped.add(name)
+        else:
+            renamed[ours] = entry
+    renamed = fit_prefix(model, wanted, renamed)
+    for target, source in ties.items():
+        if source not in renamed and target in renamed:
+            renamed[source] = renamed[target]
+        renamed.pop(target, None)
+        wanted.pop(target, None)
+    for name, entry in renamed.items():
+        if name not in wanted:
+            plan.unexpected.add(name)
+        elif tuple(wanted[name].shape) != tuple(entry.shape):
+            plan.mismatched.add((name, tuple(entry.shape), tuple(wanted[name].shape)))
+        else:
+            plan.filled[name] = entry
+    plan.missing = set(wanted) - set(renamed)
+    return plan
+
+
+def fit_prefix(
+    model: Any, wanted: Iterable[str], found: dict[str, TensorEntry]
+) -> dict[str, TensorEntry]:
+    """Add or remove the backbone's prefix when a head model meets a backbone's checkpoint."""
+    prefix = model.base_model_prefix + "."
+    wanted = set(wanted)
+    has_head = any(name.startswith(prefix) for name in wanted)
+    found_head = any(name.startswith(prefix) for name in found)
+    if has_head and not found_head:
+        return {name if name in wanted else prefix + name: e for name, e in found.items()}
+    if found_head and not has_head:
+        return {name.removeprefix(prefix): e for name, e in found.items()}
+    return found
+
+
+def report(model: Any, plan: Plan, request: Request) -> LoadStateDictInfo:
+    """Log what transformers would log.
+
+    Raises: WeightMismatchError for wrong shapes unless ``ignore_mismatched_sizes``.
+    """
+    info = LoadStateDictInfo(
+        missing_keys=plan.missing,
+        unexpected_keys=plan.unexpected,
+        mismatched_keys=plan.mismatched,
+        error_msgs=[],
+        conversion_errors={},
+        skipped_pp_keys=set(),
+    )
+    if plan.mismatched and not request.ignore_mismatched:
+        listed = "; ".join(
+            f"{name}: checkpoint {theirs}, model {ours}"
+            for name, theirs, ours in sorted(plan.mismatched)[:5]
+        )
+        raise WeightMismatchError(
+            f"Error(s) in loading state_dict for {type(model).__name__}: size mismatch for "
+            f"{listed}. Pass ignore_mismatched_sizes=True to initialise these anew."
+        )
+    if not plan.filled and model.state_dict():
+        example = nearest(next(iter(plan.unexpected), ""), plan.missing)
+        raise WeightMismatchError(
+            f"{request.name!r}: none of its {len(plan.unexpected)} tensors fits "
+            f"{type(model).__name__}; first: {sorted(plan.unexpected)[:3]}{example}."
+        )
+    with quiet_unless(bool(plan.missing or plan.unexpected or plan.mismatched)):
+        log_state_dict_report(
+            model, request.name, request.ignore_mismatched, info, logger=logger
+        )
+    return info
+
+
+@contextlib.contextmanager
+def quiet_unless(loud: bool):
+    """Log at warning level only if there is something to say."""
+    if loud:
+        yield
+        return
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+# Dtype
+
+
+def choose_dtype(requested: Any, config: Any, entries: dict[str, TensorEntry]) -> Any:
+    """Return the Paddle dtype for floating weights.
+
+    ``"auto"`` means the config's dtype, else that of the checkpoint's first floating tensor.
+    """
+    if requested != "auto":
+        return as_dtype(requested)
+    declared = getattr(config, "dtype", None)
+    if declared is not None:
+        return as_dtype(declared)
+    for entry in entries.values():
+        if "float" in entry.dtype:
+            return as_dtype(entry.dtype)
+    return paddle.float32
+
+
+def fill_model(model: Any, plan: Plan, dtype: Any, device: str) -> None:
+    """Hand each entry's tensor to its parameter: shared where it can be, else cast or moved."""
+    targets = model.state_dict()
+    on_cpu = device == "cpu"
+    for name, entry in plan.filled.items():
+        tensor, target = entry.load(), targets[name]
+        if tensor.is_floating_point() and name in plan_parameters(model):
+            tensor = tensor if tensor.dtype == dtype else tensor.astype(dtype)
+        if not on_cpu:
+            tensor = tensor.to(device)
+        assign(target, tensor)
+
+
+def plan_parameters(model: Any) -> set[str]:
+    """Names of the parameters of ``model``, computed once."""
+    names = model.__dict__.get("_parameter_names")
+    if names is None:
+        names = {name for name, _ in model.named_parameters()}
+        model.__dict__["_parameter_names"] = names
+    return names
+
+
+# Entry points
+
+
+def from_pretrained(cls: Any, name: Any, *args: Any, config: Any = None, **kwargs: Any) -> Any:
+    """See `PreTrainedModel.from_pretrained`."""
+    want_info = kwargs.pop("output_loading_info", False)
+    request = parse(name, kwargs)
+    if config is None:
+        config = load_config(cls.config_class, request)
+    elif not isinstance(config, transformers.PretrainedConfig):
+        config = load_config(cls.config_class, parse(config, dict(kwargs)))
+    config = prepare_config(cls, config, request)
+    config.name_or_path = request.name
+    model, entries = build(cls, config, args, request)
+    plan = make_plan(model, entries, request.key_mapping)
+    info = report(model, plan, request)
+    dtype = choose_dtype(request.dtype, config, entries)
+    fill_model(model, plan, dtype, request.device)
+    finish(model, dtype, request)
+    return (model, info.to_dict()) if want_info else model
+
+
+def build(cls: Any, config: Any, args: tuple, request: Request) -> tuple[Any, dict]:
+    """Return an empty model and the entries that shall fill it."""
+    from hfpaddle.modeling.base import no_init_weights
+
+    if request.state_dict is not None:
+        entries = entries_of(request.state_dict)
+    elif request.gguf_file is None:
+        entries = find_entries(request)
+    with no_init_weights():
+        model = cls(config, *args, **request.rest)
+    if request.gguf_file is not None and request.state_dict is None:
+        entries = gguf_entries(model, request)
+    return model, entries
+
+
+def entries_of(state_dict: dict[str, Any]) -> dict[str, TensorEntry]:
+    """Wrap tensors that the user already holds."""
+    return {
+        name: TensorEntry(
+            name, tuple(t.shape), dtype_name(t.dtype), lambda t=t: t.detach().cpu(), "state_dict"
+        )
+        for name, t in state_dict.items()
+    }
+
+
+def gguf_entries(model: Any, request: Request) -> dict[str, TensorEntry]:
+    """Read a GGUF file under Hub names."""
+    from hfpaddle.converters.gguf import read_gguf
+
+    assert request.gguf_file is not None
+    path = find_file(request, request.gguf_file)
+    if path is None:
+        raise MissingFileError(f"{request.name} has no file {request.gguf_file!r}.")
+    return read_gguf(path).entries([model.key_map.to_hub(name) for name in model.state_dict()])
+
+
+def finish(model: Any, dtype: Any, request: Request) -> None:
+    """Initialise what the checkpoint lacks, read generation settings, switch to eval mode."""
+    model.__dict__.pop("_parameter_names", None)
+    empty = [p for p in model.parameters() if not initialized(p)]
+    if empty:
+        model.init_weights()
+        for param in empty:
+            value = param if param.dtype == dtype else param.astype(dtype)
+            assign(param, value.to(request.device))
+    model.tie_weights()
+    if request.device != "cpu":
+        model._to_impl(device=request.device)
+    load_generation_config(model, request)
+    model.config.dtype = dtype_name(dtype)
+    model.eval()
+
+
+def from_config(cls: Any, config: Any, **kwargs: Any) -> Any:
+    """Build a model with new weights; ``dtype`` and ``attn_implementation`` as on loading."""
+    dtype = kwargs.pop("dtype", None)
+    old = kwargs.pop("torch_dtype", None)
+    dtype = dtype if dtype is not None else old
+    attention = kwargs.pop("attn_implementation", None)
+    kwargs.pop("trust_remote_code", None)
+    check_attention(attention)
+    if attention:
+        config._attn_implementation = attention
+    model = cls(config, **kwargs)
+    if dtype is not None and dtype != "auto":
+        model.to(as_dtype(dtype))
+    return model

@@ -1,0 +1,48 @@
+"""Scaled dot-product attention with grouped key and value heads."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+
+from hfpaddle.core.op import op
+
+
+@op
+def attention(
+    q: paddle.Tensor,
+    k: paddle.Tensor,
+    v: paddle.Tensor,
+    bias: paddle.Tensor | None = None,
+    *,
+    scale: float,
+    softcap: float | None = None,
+    dropout: float = 0.0,
+) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """Attention over all heads at once.
+
+    Args:
+        q: ``[B, N, S, D]``, floating.
+        k: ``[B, K, T, D]`` with ``N`` a multiple of ``K``.
+        v: ``[B, K, T, E]``.
+        bias: added to the scores before the softmax, broadcastable to ``[B, N, S, T]``; float32.
+        scale: multiplies ``q @ k.T``.
+        softcap: scores become ``softcap * tanh(scores / softcap)`` before the bias.
+        dropout: probability of dropping a weight; 0 outside training.
+    Returns: ``[B, S, N, E]`` and the weights ``[B, N, S, T]`` (after dropout), dtype of ``q``.
+    Source: arXiv:1706.03762, eq. 1; groups arXiv:2305.13245; softcap arXiv:2408.00118.
+    """
+    B, N, S, D = q.shape
+    K, T = k.shape[1], k.shape[2]
+    # Grouped query heads ride along the sequence axis, so keys and values are never repeated.
+    grouped = q.reshape([B, K, N // K * S, D])
+    scores = paddle.matmul(grouped, k, transpose_y=True).reshape([B, N, S, T]) * scale
+    if softcap is not None:
+        scores = paddle.tanh(scores / softcap) * softcap
+    if bias is not None:
+        scores = scores + bias
+    weights = F.softmax(scores.astype("float32"), axis=-1).astype(q.dtype)
+    if dropout:
+        weights = F.dropout(weights, dropout)
+    out = paddle.matmul(weights.reshape([B, K, N // K * S, T]), v)
+    return out.reshape([B, N, S, v.shape[-1]]).transpose([0, 2, 1, 3]), weights
