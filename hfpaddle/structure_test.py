@@ -245,10 +245,10 @@ for name, old in before.items():
         if name == "sys":
             assert new[key] == old[key], f"{module} changed sys {key}"
     # A package gains its submodules as they are imported, and a lazy one the names it resolves.
-    public = set(getattr(watched.get(name), "__all__", ()))
     for key in set(new) - set(old):
-        submodule = f"{name}.{key}" in sys.modules
-        lazy = name == "transformers" and key in public | {"__all__"} | set(dir(transformers))
+        submodule = f"{name}.{key}" in sys.modules or key == "__all__"
+        origin = getattr(new[key], "__module__", None) or getattr(new[key], "__name__", "")
+        lazy = name == "transformers" and origin.split(".")[0] == name
         assert submodule or lazy, f"{module} added {name}.{key}"
 """
 
