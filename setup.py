@@ -1,4 +1,4 @@
-"""Everything about the package stands in pyproject.toml; this file only leaves tests out of wheels."""
+"""pyproject.toml says all about the package; this file only leaves tests out of wheels."""
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
