@@ -40,8 +40,8 @@ NUMPY_DTYPES = {
     "float8_e4m3fn": np.dtype("<u1"),
     "float8_e5m2": np.dtype("<u1"),
 }
-# numpy lacks these: they arrive as integers and are viewed. A uint16 array would not do for bfloat16:
-# DLPack makes it Paddle's uint16, which prints as bfloat16 and casts as the integers (3.3.1).
+# numpy lacks these: they arrive as integers and are viewed. A uint16 array would not do for
+# bfloat16: DLPack makes it Paddle's uint16, which prints as bfloat16 and casts as integers (3.3.1).
 _VIEWED_DTYPES = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 MAX_RANK = 9  # paddle.Tensor has no more axes
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux; not in every Python's module
@@ -207,7 +207,8 @@ def storage_entry(
     if count * itemsize > storage.file.size + _EXPANSION_BYTES:
         raise CheckpointError(
             f"{source}: tensor {show(name)} with shape {_show_all(shape)} expands to "
-            f"{count * itemsize} bytes, more than its file of {storage.file.size}. Save it contiguous."
+            f"{count * itemsize} bytes, more than its file of {storage.file.size}. Save it "
+            f"contiguous."
         )
     load = partial(_load, storage, dtype, tuple(shape), offset, tuple(strides))
     return TensorEntry(name, tuple(shape), dtype, load, source)
@@ -246,6 +247,18 @@ def _load(storage: Storage, dtype: str, shape: tuple, offset: int, strides: tupl
 
 def _empty(array: np.ndarray) -> paddle.Tensor:
     return paddle.from_dlpack(array).contiguous()
+
+
+def described(value: paddle.Tensor | TensorEntry) -> tuple[tuple[int, ...], str]:
+    """Shape and dtype name of a tensor, or of one not read yet."""
+    if isinstance(value, TensorEntry):
+        return tuple(value.shape), value.dtype
+    return tuple(int(n) for n in value.shape), dtype_name(value.dtype)
+
+
+def loaded(value: paddle.Tensor | TensorEntry) -> paddle.Tensor:
+    """The tensor itself."""
+    return value.load() if isinstance(value, TensorEntry) else value
 
 
 def tensor_bytes(tensor: paddle.Tensor) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 It interprets pickle opcodes itself instead of restricting ``pickle.Unpickler``, because that one
 allocates what a file merely claims (memo indices, frames), recurses in C when hashing, and copies
-every tensor's bytes. Here a name that is not in the caller's table raises before anything is called,
-dict keys are scalars, long byte strings stay in the file as :class:`Span`, and the number of steps
-is bounded. Opcodes: Python's ``pickletools`` documentation; protocols 2 to 5 without extension
-registry, instances and out-of-band buffers, which checkpoints do not use.
+every tensor's bytes. Here a name that is not in the caller's table raises before anything is
+called, dict keys are scalars, long byte strings stay in the file as :class:`Span`, and the number
+of steps is bounded. Opcodes: Python's ``pickletools`` documentation; protocols 2 to 5 without
+extension registry, instances and out-of-band buffers, which checkpoints do not use.
 """
 
 from __future__ import annotations
@@ -177,9 +177,9 @@ class PickleReader:
         full = f"{'builtins' if module == '__builtin__' else module}.{name}"
         if full not in self.names:
             raise UnsafeCheckpointError(
-                f"{self.file.path.name} refers to {show(full)}, which is neither a tensor nor a plain "
-                f"container: loading it could run code. Convert the file to safetensors where you "
-                f"trust it, or save the state dict alone."
+                f"{self.file.path.name} refers to {show(full)}, which is neither a tensor nor a "
+                f"plain container: loading it could run code. Convert the file to safetensors "
+                f"where you trust it, or save the state dict alone."
             )
         self.stack.append(self.names[full])
 
@@ -242,6 +242,11 @@ def scalar_set(items: Any = ()) -> set:
     if not isinstance(items, (list, tuple)) or not all(isinstance(i, _SCALARS) for i in items):
         raise TypeError("set item is no scalar")
     return set(items)
+
+
+def no_bytes() -> bytes:
+    """``bytes()``: protocol 2 writes an empty byte string as this call."""
+    return b""
 
 
 def encoded(text: Any, encoding: Any = "latin1") -> Any:

@@ -19,7 +19,15 @@ import paddle
 from safetensors import SafetensorError, safe_open
 
 from hfpaddle.converters.entry import TensorEntry
-from hfpaddle.converters.mapped import MappedFile, Storage, dtype_name, storage_entry, tensor_bytes
+from hfpaddle.converters.mapped import (
+    NUMPY_DTYPES,
+    MappedFile,
+    Storage,
+    described,
+    loaded,
+    storage_entry,
+    tensor_bytes,
+)
 from hfpaddle.core.errors import CheckpointError, UnsupportedArgumentError
 from hfpaddle.core.files import atomic_path
 
@@ -103,7 +111,7 @@ def _check(header: dict[str, Any], room: int) -> None:
 
 def write_safetensors(
     path: str | os.PathLike,
-    tensors: Mapping[str, paddle.Tensor],
+    tensors: Mapping[str, paddle.Tensor | TensorEntry],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write ``tensors`` as the library does: same header, same order, same bytes.
@@ -112,37 +120,34 @@ def write_safetensors(
     a contiguous CPU tensor. The old file stays whole until the new one is.
 
     Args:
-        metadata: ``{"format": "pt"}`` by default, without which transformers refuses the file.
+        tensors: name -> tensor, or an entry that is loaded when its turn comes.
+        metadata: ``{"format": "pt"}`` by default, which transformers writes and expects.
     Raises:
         UnsupportedArgumentError: a dtype that the format lacks.
     """
     metadata = {"format": "pt"} if metadata is None else dict(metadata)
-    codes = {name: _code(name, tensor) for name, tensor in tensors.items()}
-    names = sorted(tensors, key=lambda name: (-_RANK[codes[name]], name.encode("utf-8")))
+    shapes = {name: _described(name, value) for name, value in tensors.items()}
+    names = sorted(tensors, key=lambda name: (-_RANK[shapes[name][1]], name.encode("utf-8")))
     header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
     position = 0
     for name in names:
-        tensor = tensors[name]
-        stop = position + math.prod(tensor.shape) * tensor.element_size()
-        header[name] = {
-            "dtype": codes[name],
-            "shape": [int(n) for n in tensor.shape],
-            "data_offsets": [position, stop],
-        }
+        shape, code = shapes[name]
+        stop = position + math.prod(shape) * NUMPY_DTYPES[_DTYPES[code]].itemsize
+        header[name] = {"dtype": code, "shape": list(shape), "data_offsets": [position, stop]}
         position = stop
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % 8)
     with atomic_path(Path(path)) as temporary, open(temporary, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
-            file.write(tensor_bytes(tensors[name]))  # type: ignore[arg-type]
+            file.write(tensor_bytes(loaded(tensors[name])).data)
 
 
-def _code(name: str, tensor: paddle.Tensor) -> str:
-    code = _CODES.get(dtype_name(tensor.dtype))
-    if code is None or name == "__metadata__":
+def _described(name: str, value: paddle.Tensor | TensorEntry) -> tuple[tuple[int, ...], str]:
+    shape, dtype = described(value)
+    if dtype not in _CODES or name == "__metadata__":
         raise UnsupportedArgumentError(
-            f"write_safetensors: tensor {name!r} of dtype {dtype_name(tensor.dtype)} cannot be "
-            f"written. The format has: {', '.join(_CODES)}, and reserves the name __metadata__."
+            f"write_safetensors: tensor {name!r} of dtype {dtype} cannot be written. The format "
+            f"has: {', '.join(_CODES)}, and reserves the name __metadata__."
         )
-    return code
+    return shape, _CODES[dtype]

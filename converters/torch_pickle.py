@@ -23,6 +23,7 @@ from hfpaddle.converters.pickles import (
     Opaque,
     PickleReader,
     encoded,
+    no_bytes,
     pairs_dict,
     scalar_set,
 )
@@ -139,6 +140,7 @@ def _names() -> dict[str, Any]:
     names: dict[str, Any] = {
         "collections.OrderedDict": Call(pairs_dict),
         "builtins.set": Call(scalar_set),
+        "builtins.bytes": Call(no_bytes),
         "_codecs.encode": Call(encoded),
         "torch.Size": Call(_size),
         "torch.device": Call(_opaque),
@@ -182,7 +184,7 @@ def read_torch(path: str | os.PathLike) -> dict[str, TensorEntry]:
         value, locate = _read_zip(file)
     elif head[257:262] == b"ustar":
         raise CheckpointError(
-            f"{file.path.name} is a tar file of torch 0.1. Load and save it again with a newer torch."
+            f"{file.path.name} is a tar file of torch 0.1. Load and save it with a newer torch."
         )
     elif head[:1] == b"\x80":
         value, locate = _read_legacy(file)
@@ -214,8 +216,8 @@ def _state_dict(value: Any, file: MappedFile) -> dict[str, _Tensor]:
             tensors[name] = item
         elif not isinstance(item, (int, float, str, type(None), Opaque, _DType)):
             raise CheckpointError(
-                f"{file.path.name}: key {show(name)} holds {show(item)}, not a tensor. A state dict "
-                f"is expected, alone or under one of {', '.join(_WRAPPERS)}."
+                f"{file.path.name}: key {show(name)} holds {show(item)}, not a tensor. A state "
+                f"dict is expected, alone or under one of {', '.join(_WRAPPERS)}."
             )
     if value and not tensors:
         raise CheckpointError(f"{file.path.name} holds no tensors. Is it the weights file?")
@@ -232,8 +234,8 @@ def _storage_ref(saved: Any, file: MappedFile) -> _StorageRef:
     itemsize = 1 if kind.dtype == _UNTYPED else NUMPY_DTYPES[kind.dtype].itemsize
     if type(items) is not int or not 0 <= items * itemsize <= file.size:
         raise CheckpointError(
-            f"{file.path.name}: storage {show(key)} claims {show(items)} items of {itemsize} bytes, "
-            f"but the file has {file.size} bytes. It is truncated or damaged: fetch it again."
+            f"{file.path.name}: storage {show(key)} claims {show(items)} items of {itemsize} "
+            f"bytes, but the file has {file.size} bytes. It is damaged: fetch it again."
         )
     ref = _StorageRef(str(key), kind.dtype, items * itemsize)
     view = saved[5] if len(saved) == 6 else None
@@ -316,8 +318,8 @@ def _record(file: MappedFile, info: zipfile.ZipInfo) -> tuple[int, int]:
 
 def _big_endian(file: MappedFile) -> CheckpointError:
     return CheckpointError(
-        f"{file.path.name} was saved on a big-endian machine. Save it again on a little-endian one, "
-        f"or as safetensors."
+        f"{file.path.name} was saved on a big-endian machine. Save it again on a little-endian "
+        f"one, or as safetensors."
     )
 
 
@@ -377,8 +379,8 @@ def _legacy_storages(
         stop = position + 8 + count * itemsize
         if ref is None or count * itemsize != ref.nbytes or stop > file.size:
             raise CheckpointError(
-                f"{file.path.name}: storage {show(key)} at byte {position} claims {count} items and "
-                f"does not fit the file of {file.size} bytes. It is truncated or damaged: fetch it "
+                f"{file.path.name}: storage {show(key)} at byte {position} claims {count} items "
+                f"and does not fit the file of {file.size} bytes. It is damaged: fetch it "
                 f"again."
             )
         storages[key] = Storage(file, position + 8, count * itemsize)
