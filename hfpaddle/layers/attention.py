@@ -62,9 +62,7 @@ class Attention(nn.Layer):
         self.q_norm = qk_norm(head_dim) if qk_norm else None
         self.k_norm = qk_norm(head_dim) if qk_norm else None
 
-    def project(
-        self, x_BSH: paddle.Tensor
-    ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+    def project(self, x_BSH: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         """Return queries ``[B, S, N, D]``, keys and values ``[B, S, K, D]``, normed."""
         B, S, _ = x_BSH.shape
         q, k, v, _ = (getattr(self, name) for name in self.names)
@@ -89,14 +87,16 @@ class Attention(nn.Layer):
         """Append keys and values to the cache, attend, project out: ``[B, S, H]``."""
         if state.cache is not None:
             k, v = state.cache.update(k, v, self.layer_idx)
+        mask = state.masks[self.layer_type]
         out_BSND, weights = ops.attention(
             q,
             k,
             v,
-            state.masks[self.layer_type].dense(q.place),
+            mask.dense(q.place),
             scale=self.scale,
             softcap=self.softcap,
             dropout=self.dropout if self.training else 0.0,
+            blind=mask.blind,
         )
         if state.attentions is not None:
             state.attentions.append(weights)

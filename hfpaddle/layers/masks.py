@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 
-MASKED = float(np.finfo(np.float32).min)
+HIDDEN = float("-inf")
 
 
 class AttentionMask:
@@ -43,8 +43,11 @@ class AttentionMask:
             padding = self._fit(padding != 0)
             padding = None if bool(padding.all()) else padding
         self.padding = padding
+        self.blind = False
         self._bias = bias
         self._dense = bias is not None
+        if bias is not None:
+            self.blind = bool((bias.max(axis=-1) == HIDDEN).any())
 
     def _fit(self, padding_BT: paddle.Tensor) -> paddle.Tensor:
         """Cut the user's mask to the keys that the cache gives; keys not yet written are hidden."""
@@ -70,8 +73,8 @@ class AttentionMask:
     def dense(self, place: paddle.base.core.Place | str) -> paddle.Tensor | None:
         """Return the float32 bias ``[B or 1, 1 or N, S, T]`` to add to scores, or None if trivial.
 
-        Computed once and kept. Hidden keys get float32's most negative number, so a row that sees
-        nothing (left padding) attends evenly instead of giving NaN.
+        Computed once and kept. Hidden keys get minus infinity; `blind` then tells whether some row
+        sees nothing (left padding). Such rows give zeros, as torch's attention does.
         """
         if not self._dense:
             self._bias = None if self.trivial else self._build(place)
@@ -92,17 +95,18 @@ class AttentionMask:
         if self.segments is not None:
             same = self.segments[:, None, -self.queries :, None] == self.segments[:, None, None, :]
             seen_BNST = paddle.logical_and(seen_BNST, same)
-        return paddle.where(
-            seen_BNST,
-            paddle.zeros([1], dtype="float32").to(place),
-            paddle.full([1], MASKED, dtype="float32").to(place),
-        )
+        if self.padding is not None or self.window is not None:
+            self.blind = not bool(seen_BNST.any(axis=-1).all())
+        return bias_of(seen_BNST)
+
+
+def bias_of(seen: paddle.Tensor) -> paddle.Tensor:
+    """Turn booleans ("may see") into the float32 bias 0 or minus infinity."""
+    zero = paddle.zeros([1], dtype="float32").to(seen.place)
+    hidden = paddle.full([1], HIDDEN, dtype="float32").to(seen.place)
+    return paddle.where(seen, zero, hidden)
 
 
 def bias_from_user(mask: paddle.Tensor) -> paddle.Tensor:
     """Turn a user's 4-D mask into a float32 bias: booleans mean "may see"; floats are added."""
-    if mask.dtype == paddle.bool:
-        return paddle.where(
-            mask, paddle.zeros([1], dtype="float32"), paddle.full([1], MASKED, dtype="float32")
-        )
-    return mask.astype("float32")
+    return bias_of(mask) if mask.dtype == paddle.bool else mask.astype("float32")

@@ -397,4 +397,3 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
         """Upload what `save_pretrained` writes; see `hfpaddle.modeling.saving`."""
         return saving.push_to_hub(self, repo_id, **kwargs)
-

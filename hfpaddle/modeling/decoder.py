@@ -277,7 +277,9 @@ class DecoderForCausalLM(PreTrainedModel, GenerationMixin):
         """Derive the backbone, and every head that this family has upstream."""
         siblings: list[type] = []
         if cls.__dict__.get("model_class") is None:
-            name = class_name("AutoModel", model_type) or cls.__name__.replace("ForCausalLM", "Model")
+            name = class_name("AutoModel", model_type) or cls.__name__.replace(
+                "ForCausalLM", "Model"
+            )
             attrs = {"config_class": cls.config_class, "key_map": cls.key_map, **cls.model_attrs}
             cls.model_class = type(name, (DecoderModel,), attrs)
             siblings.append(cls.model_class)

@@ -156,19 +156,23 @@ HEADS: dict[str, type] = {
 def decoder_heads(main: Any, model_type: str) -> list[type]:
     """Create the head classes that ``model_type`` has upstream, unless the family wrote its own.
 
-    ``main.head_classes`` maps an auto class to another base, or to None for one defined by hand.
+    ``main.head_classes`` maps an auto class to another base, or to None for one defined by hand;
+    ``main.qa_prefix`` names the backbone inside the question-answering head where it differs.
     """
     made = []
     for auto, base in {**HEADS, **getattr(main, "head_classes", {})}.items():
         name = class_name(auto, model_type)
         if name is None or base is None:
             continue
+        prefix = main.base_model_prefix
+        if auto == "AutoModelForQuestionAnswering":
+            prefix = getattr(main, "qa_prefix", prefix)
         attrs = {
             "config_class": main.config_class,
             "model_class": main.model_class,
             "key_map": main.key_map,
             "neutral_config_keys": main.neutral_config_keys,
-            "base_model_prefix": main.base_model_prefix,
+            "base_model_prefix": prefix,
         }
         made.append(type(name, (base,), attrs))
     return made

@@ -345,9 +345,7 @@ def report(model: Any, plan: Plan, request: Request) -> LoadStateDictInfo:
             f"{type(model).__name__}; first: {sorted(plan.unexpected)[:3]}{example}."
         )
     with quiet_unless(bool(plan.missing or plan.unexpected or plan.mismatched)):
-        log_state_dict_report(
-            model, request.name, request.ignore_mismatched, info, logger=logger
-        )
+        log_state_dict_report(model, request.name, request.ignore_mismatched, info, logger=logger)
     return info
 
 

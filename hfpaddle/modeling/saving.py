@@ -39,9 +39,7 @@ def hub_tensors(model: Any, state_dict: dict[str, Any] | None = None) -> dict[st
     return {model.key_map.to_hub(name): tensor for name, tensor in kept.items()}
 
 
-def split_shards(
-    tensors: dict[str, paddle.Tensor], limit: int
-) -> list[dict[str, paddle.Tensor]]:
+def split_shards(tensors: dict[str, paddle.Tensor], limit: int) -> list[dict[str, paddle.Tensor]]:
     """Cut in order, so that no shard exceeds ``limit`` bytes unless one tensor alone does."""
     shards: list[dict[str, paddle.Tensor]] = [{}]
     used = 0
@@ -127,7 +125,12 @@ def save_pretrained(
             "save_pretrained: safe_serialization=False (pickled weights) is not supported "
             "(nearest: the default, safetensors)."
         )
-    for key in ("save_peft_format", "save_original_format", "distributed_checkpoint", "save_function"):
+    for key in (
+        "save_peft_format",
+        "save_original_format",
+        "distributed_checkpoint",
+        "save_function",
+    ):
         if key in kwargs:
             kwargs.pop(key)
             warn_once(f"save_pretrained: {key} has no effect; the Hub's layout is written.")

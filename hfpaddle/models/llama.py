@@ -26,6 +26,7 @@ class LlamaForCausalLM(DecoderForCausalLM):
             Tie("lm_head.weight", "model.embed_tokens.weight"),
         )
     )
+    qa_prefix = "transformer"
     plan = {
         "model.layers.*.self_attn.{q,k,v}_proj": "colwise",
         "model.layers.*.self_attn.o_proj": "rowwise",

@@ -18,6 +18,7 @@ def attention(
     scale: float,
     softcap: float | None = None,
     dropout: float = 0.0,
+    blind: bool = False,
 ) -> tuple[paddle.Tensor, paddle.Tensor]:
     """Attention over all heads at once.
 
@@ -28,6 +29,7 @@ def attention(
         bias: added to the scores before the softmax, broadcastable to ``[B, N, S, T]``; float32.
         scale: multiplies ``q @ k.T``.
         softcap: scores become ``softcap * tanh(scores / softcap)`` before the bias.
+        blind: some rows of ``bias`` are minus infinity throughout; these give zeros.
         dropout: probability of dropping a weight; 0 outside training.
     Returns: ``[B, S, N, E]`` and the weights ``[B, N, S, T]`` (after dropout), dtype of ``q``.
     Source: arXiv:1706.03762, eq. 1; groups arXiv:2305.13245; softcap arXiv:2408.00118.
@@ -39,9 +41,18 @@ def attention(
     scores = paddle.matmul(grouped, k, transpose_y=True).reshape([B, N, S, T]) * scale
     if softcap is not None:
         scores = paddle.tanh(scores / softcap) * softcap
+    seeing = None
+    if blind and bias is not None:
+        # A softmax over minus infinities is NaN, backwards too: give such rows finite scores, then
+        # zero their weights.
+        seeing = bias.max(axis=-1, keepdim=True) != float("-inf")
+        bias = paddle.where(seeing, bias, paddle.zeros_like(bias))
     if bias is not None:
         scores = scores + bias
-    weights = F.softmax(scores.astype("float32"), axis=-1).astype(q.dtype)
+    weights = F.softmax(scores.astype("float32"), axis=-1)
+    if seeing is not None:
+        weights = weights * seeing.astype("float32")
+    weights = weights.astype(q.dtype)
     if dropout:
         weights = F.dropout(weights, dropout)
     out = paddle.matmul(weights.reshape([B, K, N // K * S, T]), v)
