@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("hfpaddle", "converters", "kernels")
+SOURCES = ("hfpaddle", "converters")
 FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 IMPORT = """
 import pathlib, sys
