@@ -1,4 +1,4 @@
-"""A folder with a model's weights: which files it has, and all their tensors under one name table."""
+"""A folder with a model's weights: which files it has, and all their tensors in one table."""
 
 from __future__ import annotations
 
@@ -51,14 +51,20 @@ def candidate_names(variant: str | None = None, use_safetensors: bool | None = N
     """File names that may hold the weights, best first, indexes after the file they stand for.
 
     Args:
-        variant: ``"fp16"`` gives ``model.fp16.safetensors`` and ``model.safetensors.index.fp16.json``.
+        variant: ``"fp16"`` gives ``model.fp16.safetensors``, ``model.safetensors.index.fp16.json``.
         use_safetensors: ``True`` for these alone, ``False`` for anything else, ``None`` for all.
     """
-    names = []
+    return list(_candidates(variant, use_safetensors))
+
+
+def _candidates(variant: str | None, use_safetensors: bool | None) -> dict[str, str]:
+    """File name -> format, best first."""
+    kinds = {}
     for name, kind in _WEIGHTS.items():
         if use_safetensors is None or use_safetensors is (kind == "safetensors"):
-            names += [_with_variant(name, variant), _with_variant(f"{name}.index.json", variant)]
-    return names
+            kinds[_with_variant(name, variant)] = kind
+            kinds[_with_variant(f"{name}.index.json", variant)] = kind
+    return kinds
 
 
 def _with_variant(name: str, variant: str | None) -> str:
@@ -80,12 +86,9 @@ def find_checkpoint(
         CheckpointError: the index is damaged or names a file outside the folder.
     """
     folder = Path(folder, subfolder)
-    for name in candidate_names(variant, use_safetensors):
+    for name, kind in _candidates(variant, use_safetensors).items():
         path = folder / name
         if path.is_file():
-            kind = next(
-                k for w, k in _WEIGHTS.items() if name.startswith(w.rsplit(".", 1)[0] + ".")
-            )
             if not name.endswith(".json"):
                 return Checkpoint([path], kind)
             weight_map = read_index(path)
@@ -109,10 +112,10 @@ def _nothing_found(
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:12]) or "nothing"
     start = {
         True: f"Error no file named {first} found in directory {folder}.",
-        False: f"Error no file named {second}, or {third}, found in directory {folder}.",
-        None: f"Error no file named {first}, or {second}, or {third}, found in directory {folder}.",
+        False: f"Error no file named {second}, found in directory {folder}, nor {third}.",
+        None: f"Error no file named {first}, or {second}, found in directory {folder}, nor {third}.",
     }[use_safetensors]
-    return MissingFileError(f"{start} It has: {found}.")
+    return MissingFileError(f"{start} It has: {found}.")  # transformers' wording, up to the folder
 
 
 def read_index(path: str | os.PathLike) -> dict[str, str]:
@@ -160,8 +163,8 @@ def open_checkpoint(
         source: a folder, with the other arguments as in :func:`find_checkpoint`; or its result.
     Raises:
         MissingFileError: files that are not there.
-        CheckpointError: a damaged file, a tensor that its shard lacks, or one in two shards that the
-            index does not place.
+        CheckpointError: a damaged file, a tensor that its shard lacks, or one in two shards
+            that the index does not place.
     """
     if not isinstance(source, Checkpoint):
         source = find_checkpoint(
@@ -187,7 +190,7 @@ def open_checkpoint(
     for name, shard in weight_map.items():
         if name not in merged:
             raise CheckpointError(
-                f"the index places tensor {show(name)} in {shard}, which does not have it. Index and "
-                f"shards are of different checkpoints: fetch them again."
+                f"the index places tensor {show(name)} in {shard}, which lacks it. Index "
+                f"and shards are of different checkpoints: fetch them again."
             )
     return merged

@@ -115,7 +115,7 @@ class MappedFile:
             return out
         done = 0
         while done < nbytes:
-            count = os.preadv(self._handle, [memoryview(out)[done:]], start + done)
+            count = os.preadv(self._handle, [out.data[done:]], start + done)
             if count == 0:
                 raise CheckpointError(
                     f"{self.path} ended at byte {start + done}, but had {self.size} bytes when it "
@@ -242,7 +242,7 @@ def _load(storage: Storage, dtype: str, shape: tuple, offset: int, strides: tupl
         if not array.flags.c_contiguous:
             array = np.array(array, order="C")
     tensor = paddle.from_dlpack(array) if array.size else _empty(array)
-    return tensor.view(dtype) if dtype in _VIEWED_DTYPES else tensor
+    return tensor.view(getattr(paddle, dtype)) if dtype in _VIEWED_DTYPES else tensor
 
 
 def _empty(array: np.ndarray) -> paddle.Tensor:
@@ -251,9 +251,10 @@ def _empty(array: np.ndarray) -> paddle.Tensor:
 
 def described(value: paddle.Tensor | TensorEntry) -> tuple[tuple[int, ...], str]:
     """Shape and dtype name of a tensor, or of one not read yet."""
-    if isinstance(value, TensorEntry):
-        return tuple(value.shape), value.dtype
-    return tuple(int(n) for n in value.shape), dtype_name(value.dtype)
+    dtype = value.dtype
+    return tuple(int(n) for n in value.shape), dtype if isinstance(dtype, str) else dtype_name(
+        dtype
+    )
 
 
 def loaded(value: paddle.Tensor | TensorEntry) -> paddle.Tensor:
