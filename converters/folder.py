@@ -113,7 +113,8 @@ def _nothing_found(
     start = {
         True: f"Error no file named {first} found in directory {folder}.",
         False: f"Error no file named {second}, found in directory {folder}, nor {third}.",
-        None: f"Error no file named {first}, or {second}, found in directory {folder}, nor {third}.",
+        None: f"Error no file named {first}, or {second}, found in directory {folder}, "
+        f"nor {third}.",
     }[use_safetensors]
     return MissingFileError(f"{start} It has: {found}.")  # transformers' wording, up to the folder
 

@@ -269,4 +269,8 @@ def tensor_bytes(tensor: paddle.Tensor) -> np.ndarray:
         tensor = tensor.cpu()
     if 0 in tensor.shape:
         return np.empty(0, np.uint8)
-    return np.from_dlpack(tensor.contiguous().reshape([-1]).view("uint8"))
+    tensor = tensor.contiguous()
+    # Only a view of the same item size: Paddle 3.3.1 scales a slice's offset wrongly in the others.
+    if dtype_name(tensor.dtype) in _VIEWED_DTYPES:
+        tensor = tensor.view("int16" if tensor.element_size() == 2 else "uint8")
+    return np.from_dlpack(tensor).reshape(-1).view(np.uint8)
