@@ -54,6 +54,10 @@ class DistributionError(HfpaddleError, RuntimeError):
     """Parameters that describe no random distribution."""
 
 
+class MissingFeatureError(HfpaddleError, NotImplementedError):
+    """A name of the original library that has no implementation here."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (nearest: 'x')"`` for the most similar known name, or ``""``."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,6 @@ from typing import Any
 
 import paddle
 import transformers
-from transformers.utils.loading_report import LoadStateDictInfo, log_state_dict_report
 
 from hfpaddle import backends
 from hfpaddle.converters.entry import TensorEntry
@@ -33,6 +33,7 @@ from hfpaddle.core.errors import (
 )
 from hfpaddle.core.logging import warn_once
 from hfpaddle.layers.parameter import assign, initialized
+from hfpaddle.modeling.report import LoadReport
 
 logger = logging.getLogger("hfpaddle")
 
@@ -256,24 +257,17 @@ def download(request: Request) -> list[Path]:
 # Matching
 
 
-@dataclass
-class Plan:
-    """Which entry fills which parameter, and what is left over on either side."""
+def make_plan(
+    model: Any, entries: dict[str, TensorEntry], key_mapping: Any = None
+) -> tuple[dict[str, TensorEntry], LoadReport]:
+    """Match checkpoint names to parameters and persistent buffers, through the key map.
 
-    filled: dict[str, TensorEntry] = field(default_factory=dict)
-    missing: set[str] = field(default_factory=set)
-    unexpected: set[str] = field(default_factory=set)
-    mismatched: set[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=set)
-    dropped: set[str] = field(default_factory=set)
-
-
-def make_plan(model: Any, entries: dict[str, TensorEntry], key_mapping: Any = None) -> Plan:
-    """Match checkpoint names to parameters and persistent buffers, through the key map."""
-    import re
-
+    Returns: which entry fills which name, and what is left over on either side.
+    """
     wanted = dict(model.state_dict())
     ties = model.active_ties()
-    plan = Plan()
+    filled: dict[str, TensorEntry] = {}
+    report = LoadReport()
     renamed: dict[str, TensorEntry] = {}
     for name, entry in entries.items():
         ours = name
@@ -281,7 +275,7 @@ def make_plan(model: Any, entries: dict[str, TensorEntry], key_mapping: Any = No
             ours = re.sub(pattern, replacement, ours)
         ours = model.key_map.to_ours(ours)
         if ours is None:
-            plan.dropped.add(name)
+            report.dropped.add(name)
         else:
             renamed[ours] = entry
     renamed = fit_prefix(model, wanted, renamed)
@@ -292,13 +286,15 @@ def make_plan(model: Any, entries: dict[str, TensorEntry], key_mapping: Any = No
         wanted.pop(target, None)
     for name, entry in renamed.items():
         if name not in wanted:
-            plan.unexpected.add(name)
+            report.unexpected_keys.add(name)
         elif tuple(wanted[name].shape) != tuple(entry.shape):
-            plan.mismatched.add((name, tuple(entry.shape), tuple(wanted[name].shape)))
+            mismatch = (name, tuple(entry.shape), tuple(wanted[name].shape))
+            report.mismatched_keys.add(mismatch)
         else:
-            plan.filled[name] = entry
-    plan.missing = set(wanted) - set(renamed)
-    return plan
+            filled[name] = entry
+    report.loaded = len(filled)
+    report.missing_keys = set(wanted) - set(renamed)
+    return filled, report
 
 
 def fit_prefix(
@@ -316,51 +312,31 @@ def fit_prefix(
     return found
 
 
-def report(model: Any, plan: Plan, request: Request) -> LoadStateDictInfo:
-    """Log what transformers would log.
+def check(model: Any, report: LoadReport, request: Request) -> None:
+    """Log the report if there is something to say.
 
-    Raises: WeightMismatchError for wrong shapes unless ``ignore_mismatched_sizes``.
+    Raises: WeightMismatchError for wrong shapes unless ``ignore_mismatched_sizes``, and for a
+    checkpoint of which nothing fits.
     """
-    info = LoadStateDictInfo(
-        missing_keys=plan.missing,
-        unexpected_keys=plan.unexpected,
-        mismatched_keys=plan.mismatched,
-        error_msgs=[],
-        conversion_errors={},
-        skipped_pp_keys=set(),
-    )
-    if plan.mismatched and not request.ignore_mismatched:
+    if report.mismatched_keys and not request.ignore_mismatched:
         listed = "; ".join(
             f"{name}: checkpoint {theirs}, model {ours}"
-            for name, theirs, ours in sorted(plan.mismatched)[:5]
+            for name, theirs, ours in sorted(report.mismatched_keys)[:5]
         )
         raise WeightMismatchError(
             f"Error(s) in loading state_dict for {type(model).__name__}: size mismatch for "
             f"{listed}. Pass ignore_mismatched_sizes=True to initialise these anew."
         )
-    if not plan.filled and model.state_dict():
-        example = nearest(next(iter(plan.unexpected), ""), plan.missing)
+    if not report.loaded and not report.mismatched_keys:
+        strange = sorted(report.unexpected_keys)
+        example = nearest(strange[0] if strange else "", report.missing_keys)
         raise WeightMismatchError(
-            f"{request.name!r}: none of its {len(plan.unexpected)} tensors fits "
-            f"{type(model).__name__}; first: {sorted(plan.unexpected)[:3]}{example}."
+            f"{request.name!r}: none of its {len(strange)} tensors fits {type(model).__name__}; "
+            f"first: {strange[:3]}{example}."
         )
-    with quiet_unless(bool(plan.missing or plan.unexpected or plan.mismatched)):
-        log_state_dict_report(model, request.name, request.ignore_mismatched, info, logger=logger)
-    return info
-
-
-@contextlib.contextmanager
-def quiet_unless(loud: bool):
-    """Log at warning level only if there is something to say."""
-    if loud:
-        yield
-        return
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    table = report.table()
+    if table:
+        logger.warning("%s LOAD REPORT from: %s\n%s", type(model).__name__, request.name, table)
 
 
 # Dtype
@@ -382,26 +358,17 @@ def choose_dtype(requested: Any, config: Any, entries: dict[str, TensorEntry]) -
     return paddle.float32
 
 
-def fill_model(model: Any, plan: Plan, dtype: Any, device: str) -> None:
+def fill_model(model: Any, filled: dict[str, TensorEntry], dtype: Any, device: str) -> None:
     """Hand each entry's tensor to its parameter: shared where it can be, else cast or moved."""
     targets = model.state_dict()
-    on_cpu = device == "cpu"
-    for name, entry in plan.filled.items():
-        tensor, target = entry.load(), targets[name]
-        if tensor.is_floating_point() and name in plan_parameters(model):
-            tensor = tensor if tensor.dtype == dtype else tensor.astype(dtype)
-        if not on_cpu:
+    parameters = {name for name, _ in model.named_parameters()}
+    for name, entry in filled.items():
+        tensor = entry.load()
+        if name in parameters and tensor.is_floating_point() and tensor.dtype != dtype:
+            tensor = tensor.astype(dtype)
+        if not backends.shares_host_memory(device):
             tensor = tensor.to(device)
-        assign(target, tensor)
-
-
-def plan_parameters(model: Any) -> set[str]:
-    """Names of the parameters of ``model``, computed once."""
-    names = model.__dict__.get("_parameter_names")
-    if names is None:
-        names = {name for name, _ in model.named_parameters()}
-        model.__dict__["_parameter_names"] = names
-    return names
+        assign(targets[name], tensor)
 
 
 # Entry points
@@ -418,12 +385,12 @@ def from_pretrained(cls: Any, name: Any, *args: Any, config: Any = None, **kwarg
     config = prepare_config(cls, config, request)
     config.name_or_path = request.name
     model, entries = build(cls, config, args, request)
-    plan = make_plan(model, entries, request.key_mapping)
-    info = report(model, plan, request)
+    filled, report = make_plan(model, entries, request.key_mapping)
+    check(model, report, request)
     dtype = choose_dtype(request.dtype, config, entries)
-    fill_model(model, plan, dtype, request.device)
+    fill_model(model, filled, dtype, request.device)
     finish(model, dtype, request)
-    return (model, info.to_dict()) if want_info else model
+    return (model, report.to_dict()) if want_info else model
 
 
 def build(cls: Any, config: Any, args: tuple, request: Request) -> tuple[Any, dict]:
@@ -464,7 +431,6 @@ def gguf_entries(model: Any, request: Request) -> dict[str, TensorEntry]:
 
 def finish(model: Any, dtype: Any, request: Request) -> None:
     """Initialise what the checkpoint lacks, read generation settings, switch to eval mode."""
-    model.__dict__.pop("_parameter_names", None)
     empty = [p for p in model.parameters() if not initialized(p)]
     if empty:
         model.init_weights()

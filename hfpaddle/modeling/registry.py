@@ -14,9 +14,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from transformers.models.auto import modeling_auto as tables
-
 from hfpaddle.core.errors import UnsupportedModelError, nearest
+
+# Imported by path: as an attribute of its package, transformers hides it where torch is absent.
+tables = importlib.import_module("transformers.models.auto.modeling_auto")
 
 # Auto class -> transformers' table of {model_type: class name}.
 AUTO_TABLES: dict[str, str] = {

@@ -1,0 +1,3 @@
+"""Mirror of ``transformers.cache_utils``."""
+
+from hfpaddle.layers.cache import *  # noqa: F403

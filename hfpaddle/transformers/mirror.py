@@ -1,0 +1,150 @@
+"""How a name of transformers is found here: ours, transformers' own where it needs no torch, or an
+error that says what is nearest.
+
+A name that upstream has and this package lacks becomes a stand-in, so that scripts which import many
+names and use few still start; using it raises.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from types import ModuleType
+from typing import Any
+
+import transformers
+
+from hfpaddle.core.errors import MissingFeatureError, nearest
+from hfpaddle.modeling import registry
+
+PACKAGE = "hfpaddle.transformers"
+_MODELING = "hfpaddle.modeling"
+
+# Where our own names live; models are found through the registry and need no entry.
+OURS: dict[str, str] = {
+    **dict.fromkeys(registry.AUTO_TABLES, f"{_MODELING}.auto"),
+    "AutoConfig": f"{PACKAGE}.models.auto.configuration_auto",
+    "AutoTokenizer": f"{PACKAGE}.tokenization",
+    "BatchEncoding": f"{PACKAGE}.tokenization",
+    "PreTrainedModel": f"{_MODELING}.base",
+    "Conv1D": "hfpaddle.layers",
+    "set_seed": f"{PACKAGE}.trainer_utils",
+    "pipeline": f"{PACKAGE}.pipelines",
+    "Pipeline": f"{PACKAGE}.pipelines",
+    "TextGenerationPipeline": f"{PACKAGE}.pipelines",
+    "TextClassificationPipeline": f"{PACKAGE}.pipelines",
+    "TokenClassificationPipeline": f"{PACKAGE}.pipelines",
+    "FillMaskPipeline": f"{PACKAGE}.pipelines",
+    "QuestionAnsweringPipeline": f"{PACKAGE}.pipelines",
+    "FeatureExtractionPipeline": f"{PACKAGE}.pipelines",
+    "ZeroShotClassificationPipeline": f"{PACKAGE}.pipelines",
+}
+# Packages of ours whose public names are all mirrored under the same name.
+OUR_MODULES = (f"{_MODELING}.outputs", "hfpaddle.layers.cache", "hfpaddle.generation")
+
+# Modules of transformers that work without torch; names from elsewhere are never passed through.
+_TORCH_FREE = re.compile(
+    r"models\.[a-z0-9_]+\.(configuration|tokenization|processing|feature_extraction)_[a-z0-9_]+"
+    r"|models\.[a-z0-9_]+\.image_processing_(pil_)?[a-z0-9_]+"
+    r"|models\.auto\.(configuration|feature_extraction|image_processing|processing)_auto"
+    r"|configuration_utils|feature_extraction(_sequence)?_utils|hf_argparser|image_utils"
+    r"|image_processing_(base|utils)|processing_utils|tokenization_\w+|trainer_callback"
+    r"|trainer_utils|training_args(_seq2seq)?|utils|utils\.(hub|logging|versions|generic|doc)"
+    r"|convert_slow_tokenizer|generation\.(configuration_utils|streamers)"
+)
+_TORCH_FREE_NAMES = frozenset(
+    """GenerationConfig WatermarkingConfig SynthIDTextWatermarkingConfig CompileConfig TextStreamer
+    TextIteratorStreamer AsyncTextIteratorStreamer MODEL_FOR_CAUSAL_LM_MAPPING_NAMES CONFIG_MAPPING
+    is_torch_available is_vision_available logging __version__""".split()
+)
+
+
+def _upstream_module(name: str) -> str | None:
+    """Return the transformers module that defines ``name``, or None if it has no such name."""
+    return getattr(transformers, "_class_to_module", {}).get(name)
+
+
+def passes_through(name: str) -> bool:
+    """Tell whether transformers' own ``name`` is used as it is."""
+    module = _upstream_module(name)
+    if name in _TORCH_FREE_NAMES:
+        return True
+    return module is not None and _TORCH_FREE.fullmatch(module) is not None
+
+
+class _StandIn(type):
+    """Metaclass of names that upstream has and this package lacks: every use raises."""
+
+    def __call__(cls, *_: Any, **__: Any) -> Any:
+        raise MissingFeatureError(cls.message)
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise MissingFeatureError(cls.message)
+
+
+def stand_in(name: str, where: str) -> type:
+    """Return a class called ``name`` that raises MissingFeatureError when it is used."""
+    known = [*OURS, *(n for m in OUR_MODULES for n in _public(m))]
+    message = (
+        f"transformers.{name} has no Paddle implementation in hfpaddle{nearest(name, known)}. "
+        "See docs/differences.md for what exists."
+    )
+    return _StandIn(name, (), {"message": message, "__module__": where})
+
+
+def _public(module: str) -> list[str]:
+    loaded = importlib.import_module(module)
+    return [n for n in getattr(loaded, "__all__", vars(loaded)) if not n.startswith("_")]
+
+
+def resolve(name: str, where: str = PACKAGE) -> Any:
+    """Return what ``name`` stands for in the mirrored package.
+
+    Raises: AttributeError naming the nearest name if upstream has no such name either.
+    """
+    if name in OURS:
+        return getattr(importlib.import_module(OURS[name]), name)
+    for module in OUR_MODULES:
+        if name in _public(module):
+            return getattr(importlib.import_module(module), name)
+    found = registry.find_class(name)
+    if found is not None:
+        return found
+    if passes_through(name):
+        value = getattr(transformers, name)
+        if isinstance(value, type) and issubclass(value, transformers.PreTrainedTokenizerBase):
+            from hfpaddle.transformers.tokenization import paddle_tokenizer
+
+            return paddle_tokenizer(value)
+        return value
+    if _upstream_module(name) is None:
+        known = getattr(transformers, "_class_to_module", {})
+        raise AttributeError(f"module {where!r} has no attribute {name!r}{nearest(name, known)}")
+    return stand_in(name, where)
+
+
+class MirrorModule(ModuleType):
+    """A submodule of transformers, such as ``models.llama.modeling_llama``, resolved name by name."""
+
+    def __init__(self, name: str, upstream: str) -> None:
+        super().__init__(name, f"Mirror of {upstream} on Paddle.")
+        self.__path__: list[str] = []
+        self.__upstream__ = upstream
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        full = f"{self.__name__}.{name}"
+        if full in sys.modules:
+            return sys.modules[full]
+        return resolve(name, self.__name__)
+
+
+def register_submodule(path: str) -> None:
+    """Make ``hfpaddle.transformers.<path>`` importable without a file."""
+    name = f"{PACKAGE}.{path}"
+    if name not in sys.modules:
+        sys.modules[name] = MirrorModule(name, f"transformers.{path}")

@@ -1,0 +1,3 @@
+"""Mirror of ``transformers.modeling_outputs``."""
+
+from hfpaddle.modeling.outputs import *  # noqa: F403

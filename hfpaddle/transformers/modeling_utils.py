@@ -1,0 +1,5 @@
+"""Mirror of ``transformers.modeling_utils``."""
+
+from hfpaddle.modeling.base import PreTrainedModel
+
+__all__ = ["PreTrainedModel"]

@@ -1,0 +1,12 @@
+"""Mirror of ``transformers.models.auto.modeling_auto``: the auto classes and the name tables."""
+
+from typing import Any
+
+from hfpaddle.modeling.auto import *  # noqa: F403
+from hfpaddle.modeling.registry import tables
+
+
+def __getattr__(name: str) -> Any:
+    if name.endswith("_MAPPING_NAMES"):
+        return getattr(tables, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
