@@ -18,7 +18,7 @@ from typing import Any
 from hfpaddle.converters.mapped import MappedFile, show
 from hfpaddle.core.errors import CheckpointError, UnsafeCheckpointError
 
-_MAX_STEPS = 8_000_000  # about 30 a tensor; bounds time, and memory at some 100 bytes a step
+_MAX_STEPS = 4_000_000  # about 30 a tensor; bounds time, and memory at some 100 bytes a step
 _SHORT = 4096  # a longer string is no name, and stays in the file
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
@@ -189,7 +189,7 @@ class PickleReader:
             raise TypeError("call of something that is no function")
         for argument in arguments:  # one container may be fetched and converted many times
             if isinstance(argument, (list, tuple, dict)):
-                self.charge(len(argument))
+                self.charge(8 * len(argument))
             elif isinstance(argument, str):
                 self.charge(len(argument) // 16)
         self.stack.append(function.function(*arguments))
