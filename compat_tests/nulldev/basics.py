@@ -82,6 +82,18 @@ def backward() -> None:
     same(compute)
 
 
+def embedding() -> None:
+    def compute():
+        table = paddle.randn([9, 4])
+        table.stop_gradient = False
+        ids = paddle.to_tensor([[1, 8, 1], [0, 2, 2]])
+        rows = F.embedding(ids, table, padding_idx=2)
+        (rows * paddle.randn([2, 3, 4])).sum().backward()
+        return [rows, table.grad]
+
+    same(compute)
+
+
 def adamw() -> None:
     def compute():
         layer = paddle.nn.Linear(6, 4)

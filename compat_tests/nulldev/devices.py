@@ -31,6 +31,10 @@ raises(DeviceError, lambda: backends.resolve_device("cuda"), "'cuda'", "nulldev:
 spread = {"model": "nulldev:0", "lm_head": "cpu"}
 raises(UnsupportedArgumentError, lambda: backends.resolve_device_map(spread), "'lm_head' on 'cpu'")
 
+device = backends.device_object(paddle.ones([1]).place)
+assert (str(device), device.type, device.index) == ("nulldev:1", "nulldev", 1)
+assert backends.resolve_device(device) == "nulldev:1"
+
 before = backends.memory("nulldev:0")["allocated"]
 kept = paddle.ones([1024, 1024]).to("nulldev:0")
 backends.synchronize("nulldev:0")

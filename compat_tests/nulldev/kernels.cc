@@ -1,4 +1,6 @@
-// The four kernels that a Llama train/generate loop cannot do without.
+// The kernels that training and generation cannot do without: `contiguous` and `strided_copy` have no
+// CPU fallback in Paddle, `full` and `fill` would write to device memory from the host, and
+// `embedding_grad` would leave the gradient on the CPU. All else falls back to the CPU's kernels.
 #include <algorithm>
 #include <vector>
 #define PADDLE_WITH_CUSTOM_DEVICE
@@ -67,6 +69,23 @@ void FillKernel(const Context& ctx, const phi::DenseTensor& x, const phi::Scalar
   T v = value.to<T>();
   Walk(out->dims(), out->strides(), [&](int64_t, int64_t off) { dst[off] = v; });
 }
+
+template <typename T, typename Context>
+void EmbeddingGradKernel(const Context& ctx, const phi::DenseTensor& ids,
+                         const phi::DenseTensor& weight, const phi::DenseTensor& out_grad,
+                         int64_t padding, phi::DenseTensor* weight_grad) {
+  weight_grad->Resize(weight.dims());
+  T* dst = R(ctx.template Alloc<T>(weight_grad));
+  std::fill(dst, dst + weight_grad->numel(), T(0));
+  const T* src = R(out_grad.data<T>());
+  int64_t width = weight.dims()[1];
+  bool wide = ids.dtype() == phi::DataType::INT64;
+  for (int64_t i = 0; i < ids.numel(); ++i) {
+    int64_t id = wide ? R(ids.data<int64_t>())[i] : R(ids.data<int>())[i];
+    if (id == padding) continue;
+    for (int64_t j = 0; j < width; ++j) dst[id * width + j] += src[i * width + j];
+  }
+}
 }  // namespace nulldev
 
 #define ALL_TYPES float, double, bool, uint8_t, int8_t, int16_t, int, int64_t, \
@@ -75,3 +94,4 @@ PD_REGISTER_PLUGIN_KERNEL(contiguous, nulldev, ALL_LAYOUT, nulldev::ContiguousKe
 PD_REGISTER_PLUGIN_KERNEL(strided_copy, nulldev, ALL_LAYOUT, nulldev::StridedCopyKernel, ALL_TYPES) {}
 PD_REGISTER_PLUGIN_KERNEL(full, nulldev, ALL_LAYOUT, nulldev::FullKernel, ALL_TYPES) {}
 PD_REGISTER_PLUGIN_KERNEL(fill, nulldev, ALL_LAYOUT, nulldev::FillKernel, ALL_TYPES) {}
+PD_REGISTER_PLUGIN_KERNEL(embedding_grad, nulldev, ALL_LAYOUT, nulldev::EmbeddingGradKernel, float, double) {}

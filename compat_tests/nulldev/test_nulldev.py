@@ -13,9 +13,10 @@ import pytest
 HERE = Path(__file__).resolve().parent
 
 
-@pytest.mark.parametrize(
-    "check", ["create", "matmul", "softmax", "views", "attention", "backward", "adamw"]
-)
+CHECKS = ["create", "matmul", "softmax", "views", "attention", "embedding", "backward", "adamw"]
+
+
+@pytest.mark.parametrize("check", CHECKS)
 def test_paddle_basics(on_nulldev, check):
     on_nulldev("basics.py", check)
 

@@ -160,6 +160,12 @@ def test_host_memory_and_its_use():
     backends.synchronize("cpu")
 
 
+def test_device_object_of_a_tensor():
+    device = backends.device_object(paddle.ones([1]).place)
+    assert (str(device), device.type, device.index) == ("cpu", "cpu", None)
+    assert backends.resolve_device(device) == "cpu"
+
+
 def test_a_name_is_registered_once():
     backends.backends()
     with pytest.raises(ValueError, match="'cuda' is already a name of 'gpu'"):

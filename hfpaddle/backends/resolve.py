@@ -92,6 +92,22 @@ def compute_dtype(storage_dtype: Any, device: str) -> Any:
     return getattr(paddle, name)
 
 
+def device_object(place: Any) -> Any:
+    """Return Paddle's device object (``type``, ``index``, prints as "cuda:0") for a tensor's place.
+
+    `Tensor.device` is this on the CPU and GPUs, but fails in Paddle 3.3 on custom devices.
+    """
+    import paddle
+
+    if place.is_custom_place():
+        kind, index = place.custom_device_type(), place.custom_device_id()
+        # Only the subclass has the methods that paddle.device asks for.
+        return paddle.device(paddle.CustomPlace(kind, index))
+    if place.is_xpu_place():
+        return paddle.device("xpu", place.xpu_device_id())
+    return paddle.device(place)
+
+
 def shares_host_memory(device: str) -> bool:
     """Tell whether the host can read the device's memory in place (so a mapped file can be it)."""
     return backend_of(device).host_memory

@@ -194,8 +194,8 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
 
     @property
     def device(self) -> Any:
-        """Place of the first parameter, as Paddle tensors give it."""
-        return self._first_parameter().device
+        """Device of the first parameter, an object with ``type`` and ``index``."""
+        return backends.device_object(self._first_parameter().place)
 
     @property
     def dtype(self) -> Any:
