@@ -73,6 +73,7 @@ class DecoderModel(PreTrainedModel):
         setattr(self, self.embedding_path, family.make_embedding(config))
         types = family.layer_types(config)
         self.layer_types = types
+        self.sliding_window = getattr(config, "sliding_window", None)
         blocks = [family.make_block(config, i) for i in range(len(types))]
         setattr(self, self.layers_name, nn.LayerList(blocks))
         if self.norm_name:
@@ -187,7 +188,7 @@ class DecoderModel(PreTrainedModel):
             keys,
             offset=past,
             key_offset=key_offset,
-            window=self.config.sliding_window if kind == "sliding_attention" else None,
+            window=self.sliding_window if kind == "sliding_attention" else None,
             padding=user,
             segments=segments,
         )
