@@ -229,7 +229,7 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
     # Moves
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
-        """Move and cast in place: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``.
+        """Move and cast in place: by device, dtype, both, or a tensor that has them.
 
         Only floating parameters and buffers are cast. Raises: DeviceError for an absent device.
         """

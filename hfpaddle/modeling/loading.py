@@ -8,7 +8,6 @@ allow it. What stays empty is initialised and reported; nothing is written anywh
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -21,7 +20,9 @@ import paddle
 import transformers
 
 from hfpaddle import backends
+from hfpaddle.converters import folder
 from hfpaddle.converters.entry import TensorEntry
+from hfpaddle.converters.pdparams import is_paddlenlp_layout, pdparams_to_hub
 from hfpaddle.core.dtypes import as_dtype, dtype_name
 from hfpaddle.core.errors import (
     CheckpointError,
@@ -32,6 +33,7 @@ from hfpaddle.core.errors import (
     nearest,
 )
 from hfpaddle.core.logging import warn_once
+from hfpaddle.layers.basic import Linear
 from hfpaddle.layers.parameter import assign, initialized
 from hfpaddle.modeling.report import LoadReport
 
@@ -214,12 +216,10 @@ def find_file(request: Request, filename: str) -> Path | None:
     return Path(found) if found else None
 
 
-def find_entries(request: Request) -> dict[str, TensorEntry]:
-    """Return the tensors of the checkpoint by the names they have in it."""
-    from hfpaddle.converters import folder
-
+def find_weights(request: Request) -> folder.Checkpoint:
+    """Return the weight files of a folder, or of a Hub repository after fetching them."""
     if os.path.isdir(request.name):
-        return folder.open_checkpoint(
+        return folder.find_checkpoint(
             request.name,
             variant=request.variant,
             use_safetensors=request.use_safetensors,
@@ -227,31 +227,43 @@ def find_entries(request: Request) -> dict[str, TensorEntry]:
         )
     if os.path.isfile(request.name):
         raise UnsupportedArgumentError(
-            f"from_pretrained({request.name!r}): give the folder that holds the file"
-            " (for GGUF: from_pretrained(folder, gguf_file=name))."
+            f"from_pretrained({request.name!r}): give the folder that holds the file "
+            "(for GGUF: from_pretrained(folder, gguf_file=name))."
         )
-    return folder.open_files(download(request), request.name)
-
-
-def download(request: Request) -> list[Path]:
-    """Fetch the weight files of a Hub repository into the cache; return their local paths."""
-    from hfpaddle.converters import folder
-
-    for name in folder.candidate_names(request.variant, request.use_safetensors):
+    names = folder.candidate_names(request.variant, request.use_safetensors)
+    for name in names:
         path = find_file(request, name)
-        if path is None:
-            continue
-        if not name.endswith(".json"):
-            return [path]
-        shards = sorted(set(json.loads(path.read_text())["weight_map"].values()))
-        for shard in shards:
-            if find_file(request, shard) is None:
-                raise MissingFileError(f"{request.name}: {name} names {shard}, which is missing.")
-        return [path]
+        if path is not None:
+            if name.endswith(".json"):
+                for shard in dict.fromkeys(folder.read_index(path).values()):
+                    if find_file(request, shard) is None:
+                        raise MissingFileError(
+                            f"{request.name}: {name} names the shard {shard}, which is missing."
+                        )
+            return folder.find_checkpoint(
+                path.parent, variant=request.variant, use_safetensors=request.use_safetensors
+            )
     raise MissingFileError(
-        f"{request.name} does not appear to have a file named "
-        f"{', '.join(folder.candidate_names(request.variant, request.use_safetensors)[:4])}."
+        f"{request.name} does not appear to have a file named {', '.join(names[:4])}."
     )
+
+
+def open_weights(model: Any, checkpoint: folder.Checkpoint) -> dict[str, TensorEntry]:
+    """Return the checkpoint's tensors under Hub names, PaddleNLP's layout undone."""
+    entries = folder.open_checkpoint(checkpoint)
+    model_type = model.config.model_type
+    pdparams = checkpoint.format == "pdparams"
+    metadata = {"format": "pd"} if pdparams else checkpoint.metadata()
+    if is_paddlenlp_layout(entries, metadata, model_type):
+        linears = linear_weights(model)
+        return pdparams_to_hub(entries, linears, model_type=model_type)
+    return entries
+
+
+def linear_weights(model: Any) -> set[str]:
+    """Return the Hub's names of all weights that a Linear multiplies by."""
+    layers = model.named_sublayers(include_self=True)
+    return {model.key_map.to_hub(f"{name}.weight") for name, x in layers if isinstance(x, Linear)}
 
 
 # Matching
@@ -397,18 +409,18 @@ def build(cls: Any, config: Any, args: tuple, request: Request) -> tuple[Any, di
     """Return an empty model and the entries that shall fill it."""
     from hfpaddle.modeling.base import no_init_weights
 
-    if request.state_dict is not None:
-        entries = entries_of(request.state_dict)
-    elif request.gguf_file is None:
-        entries = find_entries(request)
+    given = request.state_dict is not None
+    checkpoint = None if given or request.gguf_file else find_weights(request)
     with no_init_weights():
         model = cls(config, *args, **request.rest)
-    if request.gguf_file is not None and request.state_dict is None:
-        entries = gguf_entries(model, request)
-    return model, entries
+    if given:
+        return model, entries_of(request.state_dict)
+    if checkpoint is None:
+        return model, gguf_entries(model, request)
+    return model, open_weights(model, checkpoint)
 
 
-def entries_of(state_dict: dict[str, Any]) -> dict[str, TensorEntry]:
+def entries_of(state_dict: Any) -> dict[str, TensorEntry]:
     """Wrap tensors that the user already holds."""
     return {
         name: TensorEntry(

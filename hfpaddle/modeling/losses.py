@@ -47,7 +47,10 @@ def token_loss(
 def sequence_classification_loss(
     logits_BC: paddle.Tensor, labels: paddle.Tensor, config: Any
 ) -> paddle.Tensor:
-    """Regression, single-label or multi-label loss; guesses ``config.problem_type`` if it is None."""
+    """Regression, single-label or multi-label loss.
+
+    ``config.problem_type`` says which; where it is None it is guessed, and set.
+    """
     if config.problem_type is None:
         integer = labels.dtype in (paddle.int32, paddle.int64)
         if config.num_labels == 1:

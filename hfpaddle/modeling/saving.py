@@ -97,6 +97,13 @@ def saved_config(model: Any) -> Any:
     return config
 
 
+def save_config(model: Any, folder: Path) -> None:
+    """Write config.json, and generation_config.json for models that generate."""
+    if model.can_generate() and model.generation_config is not None:
+        model.generation_config.save_pretrained(folder)
+    write_json(folder / "config.json", json.loads(saved_config(model).to_json_string()))
+
+
 def save_pretrained(
     model: Any,
     save_directory: str | os.PathLike,
@@ -141,10 +148,8 @@ def save_pretrained(
         return
     folder.mkdir(parents=True, exist_ok=True)
     limit = parse_size(max_shard_size)
-    if model.can_generate() and model.generation_config is not None:
-        model.generation_config.save_pretrained(folder)
     save_weights(hub_tensors(model, state_dict), folder, limit, variant)
-    write_json(folder / "config.json", json.loads(saved_config(model).to_json_string()))
+    save_config(model, folder)
     if push_to_hub:
         upload(folder, kwargs.pop("repo_id", folder.name), token=token, **kwargs)
 

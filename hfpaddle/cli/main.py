@@ -1,0 +1,71 @@
+"""``hfpaddle VERB``: the verb table, and errors without tracebacks.
+
+Exit codes: 0 done, 1 an error that the message explains, 2 a command line that makes no sense,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+import hfpaddle
+
+# verb -> one line of help. Each is a module of this package with `add_arguments` and `run`.
+VERBS = {
+    "chat": "talk to a model in the terminal",
+    "generate": "continue a prompt",
+    "convert": "rewrite a checkpoint as safetensors or pdparams",
+    "models": "list the model families that load",
+    "env": "show versions and devices",
+    "demo": "chat with the real Gemma 3 270M package",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hfpaddle",
+        description="Hugging Face checkpoints on PaddlePaddle.",
+        epilog="Example: hfpaddle generate ./model --prompt 'The capital of France is'",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=hfpaddle.__version__)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb, summary in VERBS.items():
+        module = importlib.import_module(f"hfpaddle.cli.{verb}")
+        sub = verbs.add_parser(
+            verb,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(sub)
+        sub.add_argument("--traceback", action="store_true", help="show where an error came from")
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit code."""
+    args = build_parser().parse_args(argv)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        return args.run(args) or 0
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if args.traceback:
+            raise
+        print(f"hfpaddle {args.verb}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
