@@ -106,8 +106,10 @@ class PickleReader:
                         f"or is no checkpoint."
                     )
                 step(self)
-        except CheckpointError:
-            raise
+        except CheckpointError as error:
+            if self.file.path.name in str(error):
+                raise
+            raise type(error)(f"{self.file.path.name}: {error}") from error
         except (LookupError, TypeError, ValueError, ArithmeticError, struct.error) as error:
             raise CheckpointError(
                 f"{self.file.path.name}: damaged pickle at byte {self.position} "

@@ -65,7 +65,9 @@ BOMBS = {
     "steps": b"\x80\x02" + b"]" * 5_000_000 + b".",
     # One list of pairs, converted again and again: small file, quadratic memory.
     "conversions": (
-        b"\x80\x02]q\x00(" + b"".join(b"M" + struct.pack("<H", n) + b"N\x86" for n in range(20_000)) + b"e0"
+        b"\x80\x02]q\x00("
+        + b"".join(b"M" + struct.pack("<H", n) + b"N\x86" for n in range(20_000))
+        + b"e0"
         + b"ccollections\nOrderedDict\nq\x010" + b"h\x01h\x00\x85R" * 200_000 + b"."
     ),
     "declared text": b"\x80\x02X\xff\xff\xff\xff.",
