@@ -15,6 +15,9 @@ def __getattr__(name: str) -> Any:
 
     if name.islower() and importlib.util.find_spec(f"hfpaddle.{name}"):
         return importlib.import_module(f"hfpaddle.{name}")
+    from hfpaddle.core.quiet import import_transformers
+
+    import_transformers()
     from hfpaddle.transformers.mirror import resolve
 
     value = resolve(name, "hfpaddle")

@@ -10,9 +10,11 @@ import argparse
 import importlib
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 
 import hfpaddle
+from hfpaddle.core.quiet import import_transformers
 
 # verb -> one line of help. Each is a module of this package with `add_arguments` and `run`.
 VERBS = {
@@ -52,6 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
     args = build_parser().parse_args(argv)
+    # Paddle's build tools advise installing ccache whenever they are imported.
+    warnings.filterwarnings("ignore", "No ccache found")
+    import_transformers()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         return args.run(args) or 0

@@ -8,7 +8,12 @@ from typing import Any
 
 import transformers
 
-from hfpaddle.core.errors import CheckpointError, UnsupportedModelError, nearest
+from hfpaddle.core.errors import (
+    CheckpointError,
+    MissingFileError,
+    UnsupportedModelError,
+    nearest,
+)
 from hfpaddle.modeling import registry
 
 
@@ -28,6 +33,7 @@ def config_from_pretrained(name: Any, *, config_class: Any = None, **kwargs: Any
     Raises: CheckpointError if config.json is absent or no JSON object; UnsupportedModelError naming
     the nearest known ``model_type``.
     """
+    check_source(name)
     gguf_file = kwargs.pop("gguf_file", None)
     source = {"gguf_file": gguf_file} if gguf_file else {}
     kwargs.pop("trust_remote_code", None)
@@ -48,6 +54,17 @@ def config_from_pretrained(name: Any, *, config_class: Any = None, **kwargs: Any
         raise CheckpointError(_explain(name, error)) from error
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{name}: config.json is not valid JSON: {error}.") from error
+
+
+def check_source(name: Any) -> None:
+    """Raise MissingFileError for what can only be a local path and is not there."""
+    text = str(name)
+    is_path = text.startswith(("/", "./", "../", "~", ".\\")) or text.count("/") > 1
+    if is_path and not os.path.exists(text):
+        raise MissingFileError(
+            f"{text} does not exist. Give a folder with config.json and weights, or a Hub id "
+            "such as 'Qwen/Qwen3-0.6B'."
+        )
 
 
 def _hub(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,15 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("__") and name != "__version__":
+        raise AttributeError(name)
+    from hfpaddle.core.quiet import import_transformers
+
+    import_transformers()
     if name == "__version__":
         import transformers
 
         return transformers.__version__
-    if name.startswith("__"):
-        raise AttributeError(name)
     from hfpaddle.transformers.mirror import resolve
 
     value = resolve(name)

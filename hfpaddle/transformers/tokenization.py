@@ -16,6 +16,7 @@ import transformers
 from hfpaddle import backends
 from hfpaddle.core.dtypes import as_dtype, is_dtype
 from hfpaddle.core.errors import MissingFileError
+from hfpaddle.modeling.configs import check_source
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -175,6 +176,7 @@ class AutoTokenizer:
 
         Raises: MissingFileError for a folder without tokenizer files.
         """
+        check_source(pretrained_model_name_or_path)
         if kwargs.get("gguf_file") is None:
             check_tokenizer_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
         kwargs.pop("trust_remote_code", None)
