@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -17,12 +18,12 @@ HERE = Path(__file__).resolve().parent
 @pytest.fixture(scope="session")
 def plugin_folder(pytestconfig) -> Path:
     """The folder with the plug-in, kept in pytest's cache between runs."""
-    sys.path.insert(0, str(HERE))
-    try:
-        from build import build
-    finally:
-        sys.path.remove(str(HERE))
-    return build(pytestconfig.cache.mkdir("nulldev"))
+    # By path: `build` is also the name of a distribution.
+    spec = importlib.util.spec_from_file_location("nulldev_build", HERE / "build.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.build(pytestconfig.cache.mkdir("nulldev"))
 
 
 @pytest.fixture
