@@ -46,21 +46,24 @@ class Attention(nn.Layer):
         rope: str | None = "half",
         softcap: float | None = None,
         qk_norm=None,
-        names: tuple[str, str, str, str] = ("q_proj", "k_proj", "v_proj", "o_proj"),
+        names: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj"),
     ) -> None:
         super().__init__()
         self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
         self.layer_idx, self.layer_type, self.rope = layer_idx, layer_type, rope
         self.scale = head_dim**-0.5 if scale is None else scale
         self.softcap, self.dropout, self.names = softcap, dropout, names
+        self.make_projections(hidden_size, bias)
         out_bias = bias if out_bias is None else out_bias
-        q, k, v, out = names
-        setattr(self, q, Linear(hidden_size, num_heads * head_dim, bias))
-        setattr(self, k, Linear(hidden_size, num_kv_heads * head_dim, bias))
-        setattr(self, v, Linear(hidden_size, num_kv_heads * head_dim, bias))
-        setattr(self, out, Linear(num_heads * head_dim, hidden_size, out_bias))
+        setattr(self, names[-1], Linear(num_heads * head_dim, hidden_size, out_bias))
         self.q_norm = qk_norm(head_dim) if qk_norm else None
         self.k_norm = qk_norm(head_dim) if qk_norm else None
+
+    def make_projections(self, hidden_size: int, bias: bool) -> None:
+        """Create the query, key and value projections."""
+        heads = (self.num_heads, self.num_kv_heads, self.num_kv_heads)
+        for name, count in zip(self.names[:3], heads, strict=True):
+            setattr(self, name, Linear(hidden_size, count * self.head_dim, bias))
 
     def project(self, x_BSH: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         """Return queries ``[B, S, N, D]``, keys and values ``[B, S, K, D]``, normed."""
@@ -100,4 +103,27 @@ class Attention(nn.Layer):
         )
         if state.attentions is not None:
             state.attentions.append(weights)
-        return getattr(self, self.names[3])(out_BSND.flatten(2))
+        return getattr(self, self.names[-1])(out_BSND.flatten(2))
+
+
+class FusedAttention(Attention):
+    """`Attention` with one projection whose rows are all queries, then all keys, then all values.
+
+    ``names`` are the attribute names of this projection and of the output's.
+    """
+
+    def __init__(self, *args, names: tuple[str, ...] = ("qkv_proj", "o_proj"), **kwargs) -> None:
+        super().__init__(*args, names=names, **kwargs)
+
+    def make_projections(self, hidden_size: int, bias: bool) -> None:
+        rows = (self.num_heads + 2 * self.num_kv_heads) * self.head_dim
+        setattr(self, self.names[0], Linear(hidden_size, rows, bias))
+
+    def project(self, x_BSH: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+        B, S, _ = x_BSH.shape
+        qkv_BSND = getattr(self, self.names[0])(x_BSH).reshape([B, S, -1, self.head_dim])
+        N, K = self.num_heads, self.num_kv_heads
+        q_BSND, k_BSKD = qkv_BSND[:, :, :N], qkv_BSND[:, :, N : N + K]
+        if self.q_norm is not None:
+            q_BSND, k_BSKD = self.q_norm(q_BSND), self.k_norm(k_BSKD)
+        return q_BSND, k_BSKD, qkv_BSND[:, :, N + K :]

@@ -28,6 +28,32 @@ class GatedMLP(nn.Layer):
         return self.down_proj(self.act_fn(self.gate_proj(x_BSH)) * self.up_proj(x_BSH))
 
 
+class FusedGatedMLP(nn.Layer):
+    """`GatedMLP` whose first projection's rows are those of the gate, then those of the rest.
+
+    ``names`` are the two attribute names of the checkpoint.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        intermediate_size: int,
+        act: str = "silu",
+        bias: bool = False,
+        names: tuple[str, str] = ("gate_up_proj", "down_proj"),
+    ) -> None:
+        super().__init__()
+        self.names = names
+        setattr(self, names[0], Linear(hidden_size, 2 * intermediate_size, bias))
+        setattr(self, names[1], Linear(intermediate_size, hidden_size, bias))
+        self.activation_fn = activation(act)
+
+    def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
+        first, second = (getattr(self, name) for name in self.names)
+        gate_BSI, up_BSI = first(x_BSH).chunk(2, axis=-1)
+        return second(up_BSI * self.activation_fn(gate_BSI))
+
+
 class MLP(nn.Layer):
     """``second(act(first(x)))``; ``names`` are the two attribute names of the checkpoint."""
 
