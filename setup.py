@@ -1,6 +1,6 @@
-"""pyproject.toml says all about the package; this file only leaves tests out of wheels."""
+"""What pyproject.toml cannot say: which packages there are, and that tests stay out of wheels."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 
@@ -10,4 +10,12 @@ class BuildWithoutTests(build_py):
         return [entry for entry in modules if not entry[1].endswith("_test")]
 
 
-setup(cmdclass={"build_py": BuildWithoutTests})
+setup(
+    # converters/ installs as hfpaddle.converters (tool.setuptools.package-dir).
+    packages=[
+        *find_packages(include=["hfpaddle", "hfpaddle.*"]),
+        "hfpaddle.converters",
+        *(f"hfpaddle.converters.{name}" for name in find_packages("converters")),
+    ],
+    cmdclass={"build_py": BuildWithoutTests},
+)
