@@ -110,13 +110,11 @@ def _nothing_found(
         return MissingFileError(f"{folder} is not a directory with a checkpoint.")
     first, second, third = (_with_variant(name, variant) for name in _WEIGHTS)
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:12]) or "nothing"
-    start = {
-        True: f"Error no file named {first} found in directory {folder}.",
-        False: f"Error no file named {second}, found in directory {folder}, nor {third}.",
-        None: f"Error no file named {first}, or {second}, found in directory {folder}, "
-        f"nor {third}.",
-    }[use_safetensors]
-    return MissingFileError(f"{start} It has: {found}.")  # transformers' wording, up to the folder
+    # transformers' wording up to the folder; it names both also where it did not look for the first.
+    names = first if use_safetensors else f"{first}, or {second},"
+    start = f"Error no file named {names} found in directory {folder}"
+    start += "." if use_safetensors else f", nor {third}."
+    return MissingFileError(f"{start} It has: {found}.")
 
 
 def read_index(path: str | os.PathLike) -> dict[str, str]:

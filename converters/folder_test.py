@@ -112,7 +112,7 @@ def test_nothing_found_is_worded_as_in_transformers(tmp_path):
         find_checkpoint(tmp_path)
     with pytest.raises(OSError, match="Error no file named model.safetensors found in directory"):
         find_checkpoint(tmp_path, use_safetensors=True)
-    with pytest.raises(OSError, match="Error no file named pytorch_model.fp16.bin, found in"):
+    with pytest.raises(OSError, match="Error no file named model.fp16.safetensors, or pytorch_m"):
         find_checkpoint(tmp_path, use_safetensors=False, variant="fp16")
     with pytest.raises(MissingFileError, match="gone is not a directory"):
         find_checkpoint(tmp_path / "gone")
