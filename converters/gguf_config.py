@@ -55,7 +55,7 @@ def find_family(metadata: dict[str, Any], source: str) -> Family:
 
 def _number(metadata: dict[str, Any], key: str) -> Any:
     value = metadata.get(key)
-    return value if isinstance(value, (int, float)) else None
+    return value if type(value) in (int, float) else None
 
 
 def _plain(value: Any) -> Any:
@@ -91,8 +91,9 @@ def make_config(
     for key, ours in TOKEN_IDS.items():
         if key in metadata:
             config[ours] = metadata[key]
-    if "vocab_size" not in config and "tokenizer.ggml.tokens" in metadata:
-        config["vocab_size"] = len(metadata["tokenizer.ggml.tokens"])
+    tokens = metadata.get("tokenizer.ggml.tokens")
+    if "vocab_size" not in config and isinstance(tokens, list):
+        config["vocab_size"] = len(tokens)
     if family.model_type == "stablelm":
         config["use_qkv_bias"] = any(name.endswith("attn_q.bias") for name in names)
         config["use_parallel_residual"] = not any("ffn_norm" in name for name in names)
@@ -124,7 +125,8 @@ def _special(
         return {"feed_forward_proj": "gated-gelu" if gated else "relu"}
     turned = _number(metadata, f"{arch}.rope.dimension_count")
     if family.model_type == "stablelm" and turned:
-        heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
+        heads = _number(config, "num_attention_heads")
+        hidden = _number(config, "hidden_size")
         if heads and hidden:
             return {"partial_rotary_factor": turned * heads / hidden}
     return {}
@@ -170,8 +172,9 @@ def _llama3_scaling(config: dict, table: np.ndarray, source: str) -> dict[str, A
 
     Raises: UnsupportedConfigError if no factor gives the table.
     """
+    table = table.reshape(-1)
     count, factor = len(table), float(table.max())
-    theta = float(config.get("rope_theta", 10000.0))
+    theta = float(_number(config, "rope_theta") or 10000.0)
     wavelength = 2 * math.pi * theta ** (np.arange(count) / count)
     low, high = _LLAMA3["low_freq_factor"], _LLAMA3["high_freq_factor"]
     turns = _LLAMA3["original_max_position_embeddings"] / wavelength
