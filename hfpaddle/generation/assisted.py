@@ -155,14 +155,8 @@ class AssistedMixin:
         config, encodes = generation_config, self.config.is_encoder_decoder
         self._check_assisted(input_ids, config, model_kwargs)
         guesser = self._get_candidate_generator(
-            config,
-            input_ids,
-            inputs_tensor,
-            logits_processor,
-            model_kwargs,
-            assistant_model,
-            tokenizer,
-            assistant_tokenizer,
+            *(config, input_ids, inputs_tensor, logits_processor, model_kwargs),
+            *(assistant_model, tokenizer, assistant_tokenizer),
         )
         record = Record(config, encodes, model_kwargs)
         first, finished = True, False
@@ -183,27 +177,21 @@ class AssistedMixin:
             input_ids = paddle.concat([input_ids, new], axis=-1)
             if streamer is not None:
                 streamer.put(new.cpu())
-            matches = len(valid) - 1
-            outputs["past_key_values"].crop(matches - count)
-            guesser.update_candidate_strategy(input_ids, logits, matches)
+            kept = len(valid)
+            outputs["past_key_values"].crop(kept - 1 - count)
+            guesser.update_candidate_strategy(input_ids, logits, kept - 1)
             model_kwargs = self._update_model_kwargs_for_generation(  # type: ignore[attr-defined]
-                outputs, model_kwargs, is_encoder_decoder=encodes, num_new_tokens=matches + 1
+                outputs, model_kwargs, is_encoder_decoder=encodes, num_new_tokens=kept
             )
             if synced_gpus and finished:
                 continue
-            record.add_scores(
-                tuple(steps[: matches + 1]), tuple(raw[:, i] for i in range(matches + 1))
-            )
-            added = length + matches + 1 if first else matches + 1
-            record_split(record, outputs, length, added)
+            record.add_scores(tuple(steps[:kept]), tuple(raw[:, i] for i in range(kept)))
+            record_split(record, outputs, length, length + kept if first else kept)
             finished = bool(paddle.all(stopping_criteria(input_ids, record.scores)))
             first = False
         if streamer is not None:
             streamer.end()
-        if isinstance(guesser, AssistedCandidateGenerator):
-            own = guesser.assistant_model.generation_config
-            if own.num_assistant_tokens_schedule == "heuristic":
-                own.num_assistant_tokens = guesser.num_assistant_tokens
+        guesser.finish()
         if not config.return_dict_in_generate:
             return input_ids
         output = GenerateEncoderDecoderOutput if encodes else GenerateDecoderOnlyOutput

@@ -39,6 +39,9 @@ class CandidateGenerator:
     ) -> None:
         """Learn how many candidates of the last step were right."""
 
+    def finish(self) -> None:
+        """Keep for the next call what this one has taught."""
+
 
 def fit_mask(kwargs: dict[str, Any], length: int, is_encoder_decoder: bool) -> dict[str, Any]:
     """Cut or lengthen the (decoder's) mask to ``length``."""
@@ -195,6 +198,11 @@ class AssistedCandidateGenerator(CandidateGenerator):
                 self.num_assistant_tokens = max(1, self.num_assistant_tokens - 1)
         if self._tunes:
             self._tune_threshold(num_matches)
+
+    def finish(self) -> None:
+        own = self.assistant_model.generation_config
+        if own.num_assistant_tokens_schedule == "heuristic":
+            own.num_assistant_tokens = self.num_assistant_tokens
 
     def _tune_threshold(self, num_matches: int) -> None:
         """Choose the confidence threshold that would have cost least so far (arXiv:2405.04304)."""

@@ -291,75 +291,58 @@ class GenerationMixin(
             streamer: gets the prompt, then each token, by ``put``; ``end`` at the end.
             negative_prompt_ids: what ``guidance_scale`` moves away from, with its mask.
             custom_generate: a function to use as the decoding loop.
-            **kwargs: settings, and arguments of the model's forward pass.
-        Returns: int64 ids ``[B * num_return_sequences, S + new]`` (without the prompt for an
-            encoder-decoder or for ``inputs_embeds``), or a Generate...Output if
-            ``return_dict_in_generate``.
+        Returns: int64 ids ``[B * num_return_sequences, S + new]`` (without the prompt for
+            ``inputs_embeds``), or a Generate...Output if ``return_dict_in_generate``.
         Raises: ValueError for arguments that nobody knows or that contradict each other,
             UnsupportedArgumentError for what hfpaddle does not implement.
         """
-        self._refuse_custom_code(custom_generate, kwargs)
-        own = _parameters(custom_generate) - _parameters(self._sample) if custom_generate else ()
-        own_kwargs = {name: kwargs.pop(name) for name in own if name in kwargs}
-        mode_kwargs = {
-            "tokenizer": kwargs.pop("tokenizer", None),
-            "assistant_tokenizer": kwargs.pop("assistant_tokenizer", None),
-            "assistant_model": assistant_model,
-            "streamer": streamer,
-            "synced_gpus": bool(synced_gpus),
-        }
-        mode_kwargs = {k: v for k, v in mode_kwargs.items() if v is not None}
-        given = generation_config
-        defaults = {
-            name: all(
-                value is None
-                for value in (
-                    kwargs.get(name),
-                    None if given is None else getattr(given, name),
-                    getattr(self.generation_config, name),
-                )
-            )
-            for name in ("max_length", "min_length")
-        }
-        config, model_kwargs = self._prepare_generation_config(given, **kwargs)
+        loop_kwargs = self._loop_arguments(custom_generate, kwargs)
+        own = {"assistant_model": assistant_model, "streamer": streamer, "synced_gpus": synced_gpus}
+        loop_kwargs = {k: v for k, v in (loop_kwargs | own).items() if v is not None}
+        lengths = self._default_lengths(generation_config, kwargs)
+        config, model_kwargs = self._prepare_generation_config(generation_config, **kwargs)
         mode = config.get_generation_mode(assistant_model)
         self._validate_model_kwargs(dict(model_kwargs))
-        self._validate_generation_mode(mode, config, mode_kwargs)
+        self._validate_generation_mode(mode, config, loop_kwargs)
         input_ids, source, model_kwargs = self._prepare_prompt(
-            inputs, config, model_kwargs, defaults, streamer
+            inputs, config, model_kwargs, lengths, streamer
         )
         self._prepare_rest(mode, config, model_kwargs, source, input_ids)
         processors = self._get_logits_processor(
-            generation_config=config,
-            input_ids_seq_length=input_ids.shape[1],
-            encoder_input_ids=source,
-            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
-            logits_processor=logits_processor,
-            device=input_ids.place,
-            model_kwargs=model_kwargs,
-            negative_prompt_ids=_on(negative_prompt_ids, input_ids),
-            negative_prompt_attention_mask=_on(negative_prompt_attention_mask, input_ids),
+            *(config, input_ids.shape[1], source, prefix_allowed_tokens_fn),
+            *(logits_processor, input_ids.place, model_kwargs),
+            _on(negative_prompt_ids, input_ids),
+            _on(negative_prompt_attention_mask, input_ids),
         )
         criteria = self._get_stopping_criteria(
-            config, stopping_criteria, tokenizer=mode_kwargs.get("tokenizer")
+            config, stopping_criteria, loop_kwargs.get("tokenizer")
         )
-        model_kwargs["use_cache"] = config.use_cache
         loop = custom_generate or getattr(type(self), _METHODS[mode])
-        if mode == GenerationMode.ASSISTED_GENERATION:
-            mode_kwargs["inputs_tensor"] = source
-        else:
-            takes = _parameters(loop)
-            mode_kwargs = {k: v for k, v in mode_kwargs.items() if k in takes}
-        return loop(
-            self,
-            input_ids,
-            logits_processor=processors,
-            stopping_criteria=criteria,
-            generation_config=config,
-            **mode_kwargs,
-            **own_kwargs,
-            **model_kwargs,
-        )
+        known, loop_kwargs["inputs_tensor"] = _parameters(loop), source
+        loop_kwargs = {k: v for k, v in loop_kwargs.items() if k in known} | {
+            "logits_processor": processors,
+            "stopping_criteria": criteria,
+            "generation_config": config,
+        }
+        return loop(self, input_ids, **loop_kwargs, **model_kwargs)
+
+    def _loop_arguments(self, custom: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Take out of ``kwargs`` what belongs to the decoding loop. Refuses foreign code."""
+        self._refuse_custom_code(custom, kwargs)
+        names = {"tokenizer", "assistant_tokenizer"}
+        if custom is not None:
+            names |= _parameters(custom) - _parameters(self._sample)
+        return {name: kwargs.pop(name, None) for name in names}
+
+    def _default_lengths(
+        self, config: GenerationConfig | None, kwargs: dict[str, Any]
+    ) -> dict[str, bool]:
+        """Return, for both lengths, whether nobody has set them."""
+        sources = [c for c in (config, self.generation_config) if c is not None]
+        return {
+            name: kwargs.get(name) is None and all(getattr(c, name) is None for c in sources)
+            for name in ("max_length", "min_length")
+        }
 
     @staticmethod
     def _refuse_custom_code(custom_generate: Any, kwargs: dict[str, Any]) -> None:
@@ -478,6 +461,7 @@ class GenerationMixin(
             room += source.shape[1]
         rows = input_ids.shape[0]
         self._prepare_cache_for_generation(config, model_kwargs, mode, rows, room)
+        model_kwargs["use_cache"] = config.use_cache
 
     # After generation
 
