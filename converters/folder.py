@@ -110,7 +110,7 @@ def _nothing_found(
         return MissingFileError(f"{folder} is not a directory with a checkpoint.")
     first, second, third = (_with_variant(name, variant) for name in _WEIGHTS)
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:12]) or "nothing"
-    # transformers' wording up to the folder; it names both also where it did not look for the first.
+    # transformers' wording up to the folder: it names both even if it did not look for the first.
     names = first if use_safetensors else f"{first}, or {second},"
     start = f"Error no file named {names} found in directory {folder}"
     start += "." if use_safetensors else f", nor {third}."
