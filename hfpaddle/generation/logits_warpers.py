@@ -18,7 +18,6 @@ from hfpaddle.generation.tensors import (
     gather,
     log_softmax,
     mark,
-    row_sum,
     softmax,
     topk,
 )
@@ -99,7 +98,7 @@ class TopHLogitsWarper(LogitsProcessor):
     def __call__(self, input_ids: paddle.Tensor, scores: paddle.Tensor) -> paddle.Tensor:
         top, order = topk(scores, min(self.top_n, scores.shape[-1]))
         probs = softmax(top)
-        limit = (entropy(top) * self.top_h).unsqueeze(-1)
+        limit = entropy(top) * self.top_h
         keep = cumulative(-probs * paddle.log(probs)) <= limit
         keep[:, 0] = True
         return fill(scores, ~mark(scores.shape, order, keep), self.filter_value)
@@ -133,9 +132,7 @@ class TypicalLogitsWarper(LogitsProcessor):
 
     def __call__(self, input_ids: paddle.Tensor, scores: paddle.Tensor) -> paddle.Tensor:
         log_p = log_softmax(scores)
-        terms = log_p * paddle.exp(log_p)
-        expected = -row_sum(fill(terms, paddle.isnan(terms), 0.0))
-        distance = paddle.abs(-log_p - expected)
+        distance = paddle.abs(-log_p - entropy(scores))
         order = paddle.argsort(distance, axis=-1)
         distance = gather(distance, order)
         inside = cumulative(softmax(gather(scores, order))) < self.mass
@@ -173,7 +170,7 @@ class EtaLogitsWarper(LogitsProcessor):
     def __call__(self, input_ids: paddle.Tensor, scores: paddle.Tensor) -> paddle.Tensor:
         root = float(np.sqrt(np.float32(self.epsilon)))
         eta = paddle.clip(root * paddle.exp(-entropy(scores)), max=self.epsilon)
-        return _drop_unlikely(self, scores, softmax(scores) < eta.unsqueeze(-1))
+        return _drop_unlikely(self, scores, softmax(scores) < eta)
 
 
 def _drop_unlikely(

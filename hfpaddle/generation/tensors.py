@@ -104,10 +104,11 @@ def cumulative(x: paddle.Tensor) -> paddle.Tensor:
 
 
 def entropy(scores: paddle.Tensor) -> paddle.Tensor:
-    """Entropy in nats of the distribution that ``[..., V]`` scores give: ``[...]``."""
-    tiny = float(np.finfo(np.float32).min)
-    log_p = paddle.clip(log_softmax(scores), min=tiny)
-    return -row_sum(log_p * paddle.exp(log_p)).squeeze(-1)
+    """Entropy in nats of the distribution that ``[..., V]`` scores give, ``[..., 1]``."""
+    log_p = log_softmax(scores)
+    # Paddle's exp does not reach 0 on CPU, so -inf has to be taken out, not multiplied away.
+    terms = fill(log_p * paddle.exp(log_p), log_p == NEG_INF, 0.0)
+    return -row_sum(terms)
 
 
 def topk(x: paddle.Tensor, k: int) -> tuple[paddle.Tensor, paddle.Tensor]:

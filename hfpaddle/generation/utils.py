@@ -293,8 +293,7 @@ class GenerationMixin(
             custom_generate: a function to use as the decoding loop.
         Returns: int64 ids ``[B * num_return_sequences, S + new]`` (without the prompt for
             ``inputs_embeds``), or a Generate...Output if ``return_dict_in_generate``.
-        Raises: ValueError for arguments that nobody knows or that contradict each other,
-            UnsupportedArgumentError for what hfpaddle does not implement.
+        Raises: ValueError for unknown arguments and contradictions; UnsupportedArgumentError.
         """
         loop_kwargs = self._loop_arguments(custom_generate, kwargs)
         own = {"assistant_model": assistant_model, "streamer": streamer, "synced_gpus": synced_gpus}
