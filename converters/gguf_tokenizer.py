@@ -97,7 +97,7 @@ def load_gguf_tokenizer(path: str | os.PathLike, **kwargs: Any) -> Any:
             f"{error}. Load the tokenizer from the original model's folder."
         ) from error
     name = TOKENIZER_MAPPING_NAMES.get(file.family.model_type) or "TokenizersBackend"
-    tokenizer_class = tokenizer_class_from_name(name)
+    tokenizer_class: Any = tokenizer_class_from_name(name)
     folder = str(Path(path).parent)
     return tokenizer_class(
         tokenizer_object=backend, name_or_path=folder, **(settings | more | kwargs)
