@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,7 @@ def check_head(
     """One head: logits and loss on a padded batch, save-back equal."""
     if config is None:
         config = transformers.AutoConfig.for_model(family, **{**TINY, **overrides})
-    config.num_labels = 3
+    config.num_labels = 2 if auto.endswith("QuestionAnswering") else 3
     theirs = original(auto, config, tmp_path / auto)
     ours = load_ours(auto, tmp_path / auto)
     assert type(ours).__name__ == type(theirs).__name__
@@ -266,8 +267,16 @@ def check_head(
     elif auto.endswith("MultipleChoice"):
         inputs = {k: np.stack([v, v[::-1]], axis=1) for k, v in inputs.items()}
         inputs["labels"] = np.array([1, 0])
-    elif auto.endswith("MaskedLM"):
+    elif auto.endswith(("MaskedLM", "ForCausalLM")):
         inputs["labels"] = np.where(mask > 0, ids, -100)
+    elif auto.endswith("NextSentencePrediction"):
+        inputs["labels"] = np.array([1, 0])
+    elif auto.endswith("ForPreTraining") and "next_sentence_label" in str(
+        signature(theirs.forward)
+    ):
+        inputs |= {"labels": np.where(mask > 0, ids, -100), "next_sentence_label": np.array([1, 0])}
+    elif auto.endswith("ForPreTraining"):
+        inputs["labels"] = ids % 2
     got, want = run_both(theirs, ours, **inputs)
     assert list(got.keys()) == list(want.keys())
     for key in got:
@@ -279,3 +288,123 @@ def check_head(
             else:
                 close(got[key].reshape([-1]), want[key].reshape(-1), f"{auto}.{key}")
     note(family, **{auto: "equal"})
+
+
+ENCODER: dict[str, Any] = {
+    "vocab_size": 99,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 40,
+    "pad_token_id": 0,
+}
+
+
+def encoder_config(family: str, **overrides: Any) -> Any:
+    """Return a tiny encoder config; an override of None leaves the field out."""
+    fields = {k: v for k, v in {**ENCODER, **overrides}.items() if v is not None}
+    return transformers.AutoConfig.for_model(family, **fields)
+
+
+def same_states(got: Any, want: Any, real: np.ndarray) -> float:
+    """Compare a backbone's outputs at real tokens; return the last state's largest difference."""
+    assert type(got).__name__ == type(want).__name__
+    assert list(got.keys()) == list(want.keys())
+    where = torch.tensor(real)
+    worst = 0.0
+    for key in got:
+        if key == "pooler_output":
+            close(got[key], want[key], key)
+        elif key == "last_hidden_state":
+            worst = close(paddle.to_tensor(got[key].numpy()[real]), want[key][where], key)
+        else:
+            assert len(got[key]) == len(want[key]), key
+            for i, (a, b) in enumerate(zip(got[key], want[key], strict=True)):
+                rows = real
+                if key == "attentions":
+                    rows = np.broadcast_to(real[:, None, :], a.shape[:3]).copy()
+                close(paddle.to_tensor(a.numpy()[rows]), b[torch.tensor(rows)], f"{key} {i}")
+    return worst
+
+
+def gradient_norm(got: Any, want: Any, ours: Any, theirs: Any, real: np.ndarray) -> None:
+    """Backward through a random sum of the real tokens' last states; compare the norms."""
+    weights = np.random.default_rng(1).standard_normal(want.shape) * real[..., None]
+    (want * torch.tensor(weights, dtype=torch.float32)).sum().backward()
+    (got * paddle.to_tensor(weights, dtype="float32")).sum().backward()
+    norm = sum((p.grad.double() ** 2).sum() for p in theirs.parameters() if p.grad is not None)
+    mine = sum(
+        (p.grad.astype("float64") ** 2).sum() for p in ours.parameters() if p.grad is not None
+    )
+    close(paddle.sqrt(mine).reshape([1]), torch.sqrt(norm).reshape(1), "gradient norm", 1e-3)
+    theirs.zero_grad()
+    ours.clear_gradients()
+
+
+def check_encoder(
+    family: str, tmp_path: Path, config: Any = None, types: int = 0, **extra: np.ndarray
+) -> Any:
+    """The whole comparison of one encoder's backbone. Returns both models for further checks.
+
+    Args:
+        types: number of token types to feed, 0 for none.
+        extra: further inputs of both models.
+    """
+    config = encoder_config(family) if config is None else config
+    theirs = original("AutoModel", config, tmp_path / "theirs", attn_implementation="eager")
+    ours = load_ours("AutoModel", tmp_path / "theirs")
+    assert type(ours).__name__ == type(theirs).__name__
+    assert ours.num_parameters() == theirs.num_parameters()
+    note(family, load="equal", kind="encoder")
+    flags = {"output_hidden_states": True, "output_attentions": True}
+    for left in (False, True):
+        ids, mask = batch(config.vocab_size, left_padded=left)
+        if config.pad_token_id != 0:
+            ids[mask == 0], ids[ids == config.pad_token_id] = config.pad_token_id, 5
+            ids[mask == 0] = config.pad_token_id
+        inputs = {"input_ids": ids, "attention_mask": mask, **extra}
+        if types:
+            inputs["token_type_ids"] = np.random.default_rng(2).integers(0, types, ids.shape)
+        got, want = run_both(theirs, ours, **inputs, **flags)
+        note(family, logits=same_states(got, want, mask > 0))
+    got, want = run_both(theirs, ours, input_ids=ids[1:], return_dict=False)
+    assert isinstance(got, tuple) and len(got) == len(want)
+    close(got[0], want[0], "state without mask")
+    positions = np.arange(S)[None, ::-1].copy() + 1
+    got, want = run_both(theirs, ours, input_ids=ids[1:], position_ids=positions)
+    close(got[0], want[0], "state with positions")
+    table = theirs.get_input_embeddings().weight.detach().numpy()
+    got, want = run_both(theirs, ours, inputs_embeds=table[ids], attention_mask=mask)
+    close(paddle.to_tensor(got[0].numpy()[mask > 0]), want[0][torch.tensor(mask > 0)], "embeds")
+    torch_inputs = {k: torch.tensor(v) for k, v in inputs.items()}
+    paddle_inputs = {k: paddle.to_tensor(v) for k, v in inputs.items()}
+    gradient_norm(ours(**paddle_inputs)[0], theirs(**torch_inputs)[0], ours, theirs, mask > 0)
+    check_saved(ours, tmp_path / "theirs", tmp_path / "ours", "AutoModel")
+    note(family, save="equal")
+    return theirs, ours
+
+
+def check_recompute(ours: Any) -> None:
+    """Gradients with and without gradient checkpointing are equal, dropout switched off."""
+    calls = []
+    ours.blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    ids, mask = (paddle.to_tensor(x) for x in batch(ours.config.vocab_size))
+    norms = []
+    ours.train()
+    for layer in ours.sublayers():
+        layer.p = 0.0
+        if isinstance(getattr(layer, "dropout", None), float):
+            layer.dropout = 0.0
+    for enabled in (False, True):
+        if enabled:
+            ours.gradient_checkpointing_enable()
+        ours(input_ids=ids, attention_mask=mask)[0].square().sum().backward()
+        norms.append(
+            [float(p.grad.square().sum()) for p in ours.parameters() if p.grad is not None]
+        )
+        ours.clear_gradients()
+    ours.gradient_checkpointing_disable()
+    ours.eval()
+    assert len(calls) == 3  # once, then once and once more in the backward pass
+    np.testing.assert_allclose(norms[0], norms[1], rtol=1e-5)
