@@ -150,7 +150,7 @@ def generate(original: Any, model: Any, auto_class: str) -> None:
     for way, options in ways.items():
         results = []
         for owner, device in ((original, "cpu"), (model, DEVICE)):
-            paddle.seed(11)
+            ours.set_seed(11)
             options = {"max_new_tokens": 6, "return_dict_in_generate": True, **options}
             results.append(
                 owner.generate(**inputs(auto_class, device), **options, output_scores=True)
