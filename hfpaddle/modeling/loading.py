@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import paddle
@@ -25,7 +24,6 @@ from hfpaddle.converters.entry import TensorEntry
 from hfpaddle.converters.pdparams import is_paddlenlp_layout, pdparams_to_hub
 from hfpaddle.core.dtypes import as_dtype, dtype_name
 from hfpaddle.core.errors import (
-    CheckpointError,
     MissingFileError,
     UnsupportedArgumentError,
     UnsupportedModelError,
@@ -35,6 +33,7 @@ from hfpaddle.core.errors import (
 from hfpaddle.core.logging import warn_once
 from hfpaddle.layers.basic import Linear
 from hfpaddle.layers.parameter import assign, initialized
+from hfpaddle.modeling.hub import WHERE, find_file, need_file
 from hfpaddle.modeling.report import LoadReport
 
 logger = logging.getLogger("hfpaddle")
@@ -108,11 +107,7 @@ def parse(name: Any, kwargs: dict[str, Any]) -> Request:
     dtype = dtype if dtype is not None else old if old is not None else "auto"
     attention = kwargs.pop("attn_implementation", None)
     check_attention(attention)
-    hub = {
-        key: kwargs.pop(key)
-        for key in ("cache_dir", "force_download", "local_files_only", "token", "revision")
-        if key in kwargs
-    }
+    hub = {key: kwargs.pop(key) for key in WHERE if key in kwargs and key != "subfolder"}
     if "use_auth_token" in kwargs:
         hub["token"] = kwargs.pop("use_auth_token")
     return Request(
@@ -194,28 +189,6 @@ def load_generation_config(model: Any, request: Request) -> None:
 # Files and entries
 
 
-def find_file(request: Request, filename: str) -> Path | None:
-    """Return the local path of ``filename``, from the folder, the cache or the Hub; None if absent.
-
-    Raises: CheckpointError with the Hub's own explanation if the repository cannot be reached.
-    """
-    from transformers.utils import cached_file
-
-    try:
-        found = cached_file(
-            request.name,
-            filename,
-            subfolder=request.subfolder,
-            _raise_exceptions_for_gated_repo=True,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=True,
-            **request.hub,
-        )
-    except OSError as error:
-        raise CheckpointError(str(error)) from error
-    return Path(found) if found else None
-
-
 def find_weights(request: Request) -> folder.Checkpoint:
     """Return the weight files of a folder, or of a Hub repository after fetching them."""
     if os.path.isdir(request.name):
@@ -230,13 +203,14 @@ def find_weights(request: Request) -> folder.Checkpoint:
             f"from_pretrained({request.name!r}): give the folder that holds the file "
             "(for GGUF: from_pretrained(folder, gguf_file=name))."
         )
+    where = {**request.hub, "subfolder": request.subfolder}
     names = folder.candidate_names(request.variant, request.use_safetensors)
     for name in names:
-        path = find_file(request, name)
+        path = find_file(request.name, name, **where)
         if path is not None:
             if name.endswith(".json"):
                 for shard in dict.fromkeys(folder.read_index(path).values()):
-                    if find_file(request, shard) is None:
+                    if find_file(request.name, shard, **where) is None:
                         raise MissingFileError(
                             f"{request.name}: {name} names the shard {shard}, which is missing."
                         )
@@ -435,9 +409,8 @@ def gguf_entries(model: Any, request: Request) -> dict[str, TensorEntry]:
     from hfpaddle.converters.gguf import read_gguf
 
     assert request.gguf_file is not None
-    path = find_file(request, request.gguf_file)
-    if path is None:
-        raise MissingFileError(f"{request.name} has no file {request.gguf_file!r}.")
+    where = {**request.hub, "subfolder": request.subfolder}
+    path = need_file(request.name, request.gguf_file, **where)
     return read_gguf(path).entries([model.key_map.to_hub(name) for name in model.state_dict()])
 
 

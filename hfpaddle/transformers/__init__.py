@@ -1,4 +1,4 @@
-"""The surface of transformers on Paddle: ``from hfpaddle.transformers import AutoModelForCausalLM``.
+"""The surface of transformers on Paddle.
 
 Names are resolved when they are first used; see `hfpaddle.transformers.mirror`.
 """

@@ -1,8 +1,8 @@
 """How a name of transformers is found here: ours, transformers' own where it needs no torch, or an
 error that says what is nearest.
 
-A name that upstream has and this package lacks becomes a stand-in, so that scripts which import many
-names and use few still start; using it raises.
+A name that upstream has and this package lacks becomes a stand-in, so that scripts which import
+many names and use few still start; using it raises.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def resolve(name: str, where: str = PACKAGE) -> Any:
 
 
 class MirrorModule(ModuleType):
-    """A submodule of transformers, such as ``models.llama.modeling_llama``, resolved name by name."""
+    """A submodule such as ``models.llama.modeling_llama``, resolved name by name."""
 
     def __init__(self, name: str, upstream: str) -> None:
         super().__init__(name, f"Mirror of {upstream} on Paddle.")

@@ -14,9 +14,10 @@ import paddle
 import transformers
 
 from hfpaddle import backends
+from hfpaddle.converters.gguf_tokenizer import load_gguf_tokenizer
 from hfpaddle.core.dtypes import as_dtype, is_dtype
 from hfpaddle.core.errors import MissingFileError
-from hfpaddle.modeling.configs import check_source
+from hfpaddle.modeling import hub
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -101,7 +102,9 @@ class PaddleTensors:
         encoding = super().__call__(*args, return_tensors=tensors, **kwargs)  # type: ignore[misc]
         return to_paddle(encoding) if paddle_wanted else encoding
 
-    def pad(self, encoded_inputs: Any, *args: Any, return_tensors: Any = None, **kwargs: Any) -> Any:
+    def pad(
+        self, encoded_inputs: Any, *args: Any, return_tensors: Any = None, **kwargs: Any
+    ) -> Any:
         paddle_wanted = wants_paddle(return_tensors)
         tensors = "np" if paddle_wanted else return_tensors
         plain = _plain(encoded_inputs)
@@ -176,13 +179,18 @@ class AutoTokenizer:
 
         Raises: MissingFileError for a folder without tokenizer files.
         """
-        check_source(pretrained_model_name_or_path)
-        if kwargs.get("gguf_file") is None:
-            check_tokenizer_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
+        hub.check_source(pretrained_model_name_or_path)
         kwargs.pop("trust_remote_code", None)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            pretrained_model_name_or_path, *args, **kwargs
-        )
+        gguf_file = kwargs.pop("gguf_file", None)
+        if gguf_file is not None:
+            path = hub.need_file(pretrained_model_name_or_path, gguf_file, **kwargs)
+            settings = {key: value for key, value in kwargs.items() if key not in hub.WHERE}
+            tokenizer = load_gguf_tokenizer(path, **settings)
+        else:
+            check_tokenizer_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                pretrained_model_name_or_path, *args, **kwargs
+            )
         tokenizer.__class__ = paddle_tokenizer(type(tokenizer))
         return tokenizer
 
