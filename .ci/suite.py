@@ -6,6 +6,7 @@ Exit status is 0 only if every part passed. Reports of pytest are kept in report
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ TESTS = [
     pytest("null device", MAIN, "compat_tests/nulldev"),
     # Two workers, each with one thread: the reference and ours would fight over the cores.
     pytest("compat", COMPAT, "compat_tests", "--ignore=compat_tests/nulldev", "-n", "2"),
+    Part("support table", [str(MAIN / "python"), "compat_tests/support_table.py", "--check"]),
 ]
 
 
@@ -89,6 +91,8 @@ def describe(part: Part) -> str:
 
 def main(parts: list[Part]) -> int:
     REPORTS.mkdir(exist_ok=True)
+    if TESTS[0] in parts:  # the table may list only what this run establishes
+        shutil.rmtree(REPORTS / "support", ignore_errors=True)
     rows = [(part, *run(part)) for part in parts]
     print("\n== summary")
     for part, good, seconds in rows:

@@ -1,6 +1,6 @@
 """Equality of a model family with the original library, on a tiny random checkpoint of its making.
 
-Each check also notes what it established in ``reports/support/<family>.json``, from which the
+Each check also notes what it established in ``reports/support/<family>.jsonl``, from which the
 support table of the README is made: a family is listed there only if these tests ran.
 """
 
@@ -41,12 +41,10 @@ B, S, PAD = 2, 11, 4
 
 
 def note(family: str, **facts: Any) -> None:
-    """Add facts to the family's support record."""
+    """Add facts to the family's support record, a line each: workers may write at once."""
     REPORTS.mkdir(parents=True, exist_ok=True)
-    path = REPORTS / f"{family}.json"
-    record = json.loads(path.read_text()) if path.exists() else {}
-    record.update(facts)
-    path.write_text(json.dumps(record, indent=1, sort_keys=True))
+    with open(REPORTS / f"{family}.jsonl", "a") as record:
+        record.write(json.dumps(facts) + "\n")
 
 
 def randomise(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
