@@ -55,6 +55,7 @@ def conditions() -> dict[str, object]:
 
 def keep(path: Path, row: dict[str, object]) -> None:
     """Append ``row``; a file with other columns is an error, since rows must stay comparable."""
+    path.parent.mkdir(exist_ok=True)
     new = not path.exists()
     if not new:
         with path.open(newline="") as file:
