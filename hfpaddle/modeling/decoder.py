@@ -203,7 +203,9 @@ class DecoderModel(PreTrainedModel):
             if self.gradient_checkpointing and self.training:
                 from paddle.distributed.fleet.utils import recompute
 
-                x_BSH = recompute(block, x_BSH, state)
+                # Reentrant recomputation would cut the gradient of what a block returns beside its
+                # result (router logits), and of everything behind a frozen embedding.
+                x_BSH = recompute(block, x_BSH, state, use_reentrant=False)
             else:
                 x_BSH = block(x_BSH, state)
         if self.norm_name:
@@ -332,7 +334,7 @@ class DecoderForCausalLM(PreTrainedModel, GenerationMixin):
             **kwargs,
         )
         h_BSH = keep_positions(outputs.last_hidden_state, logits_to_keep)
-        logits_BSV = self.scale_logits(getattr(self, self.output_embedding_path)(h_BSH))
+        logits_BSV = self.scale_logits(self.get_output_embeddings()(h_BSH))
         loss = None
         if labels is not None or loss_kwargs.get("shift_labels") is not None:
             loss = causal_lm_loss(logits_BSV, labels, **loss_kwargs)
