@@ -6,6 +6,7 @@ both libraries decode from the very same logits. The cache is the original's, be
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
@@ -102,7 +103,7 @@ class Bridge(paddle.nn.Layer, GenerationMixin):
         super().__init__()
         self.anchor = self.create_parameter([1])
         object.__setattr__(self, "torch", model)
-        self.config, self.generation_config = model.config, model.generation_config
+        self.config, self.generation_config = model.config, copy.deepcopy(model.generation_config)
         self.main_input_name, self.base_model_prefix = model.main_input_name, "model"
         accepted = inspect.signature(model.forward).parameters
         self.__class__ = type(type(self).__name__, (type(self),), {"forward": _forward(accepted)})

@@ -1,8 +1,4 @@
-"""generate against the original's: equal tokens in every mode, equal records, equal refusals.
-
-``llama`` and ``gemma3_text`` are our models on the original's checkpoint. ``gpt2``, ``t5`` and
-``bart`` are the original's own forward pass under our generate (see bridge.py).
-"""
+"""generate against the original's: equal tokens and equal records in every mode."""
 
 from __future__ import annotations
 
@@ -11,103 +7,8 @@ import paddle
 import pytest
 import torch
 import transformers
-from bridge import Bridge, random_ids
-from harness import randomise
-
-import hfpaddle.modeling.auto as ours_auto
-from hfpaddle.core import rng
-
-SPECIAL = {"vocab_size": 99, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-CONFIGS = {
-    "llama": transformers.LlamaConfig(
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        **SPECIAL,
-    ),
-    "gemma3_text": transformers.Gemma3TextConfig(
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        sliding_window=6,
-        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-        max_position_embeddings=256,
-        **SPECIAL,
-    ),
-    "gpt2": transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=256, **SPECIAL),
-    "t5": transformers.T5Config(
-        d_model=32,
-        d_kv=8,
-        d_ff=48,
-        num_layers=2,
-        num_heads=4,
-        decoder_start_token_id=0,
-        **SPECIAL,
-    ),
-    "bart": transformers.BartConfig(
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-        max_position_embeddings=128,
-        decoder_start_token_id=2,
-        forced_eos_token_id=None,
-        **SPECIAL,
-    ),
-}
-OWN = ("llama", "gemma3_text")
-DECODERS = ("llama", "gemma3_text", "gpt2")
-ENCODER_DECODERS = ("t5", "bart")
-
-
-class Pair:
-    """One model in both libraries."""
-
-    def __init__(self, theirs, ours):
-        self.theirs, self.ours = theirs, ours
-
-    def run(self, ids, kwargs, seed=3):
-        """Return our result and the original's for the same arrays and seed."""
-        out = []
-        for model, tensor, manual_seed in (
-            (self.ours, paddle.to_tensor, rng.manual_seed),
-            (self.theirs, torch.tensor, torch.manual_seed),
-        ):
-            manual_seed(seed)
-            arrays = {k: tensor(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}
-            out.append(model.generate(*([] if ids is None else [tensor(ids)]), **arrays))
-        return out
-
-    def check(self, ids, seed=3, **kwargs):
-        got, want = self.run(ids, kwargs, seed)
-        assert got.dtype == paddle.int64
-        assert got.tolist() == want.tolist()
-        return want
-
-
-def build(name, folder, layers=None):
-    """Return both libraries' model of one checkpoint."""
-    config = CONFIGS[name]
-    encodes = config.is_encoder_decoder
-    auto = "AutoModelForSeq2SeqLM" if encodes else "AutoModelForCausalLM"
-    torch.manual_seed(0)
-    theirs = randomise(getattr(transformers, auto).from_config(config))
-    with torch.no_grad():
-        # Sharper logits than a random model's, so that beams, cutoffs and ends differ by row.
-        theirs.get_output_embeddings().weight.mul_(3.0)
-    if name not in OWN:
-        return Pair(theirs, Bridge(theirs))
-    theirs.save_pretrained(folder)
-    return Pair(theirs, getattr(ours_auto, auto).from_pretrained(folder))
+from bridge import random_ids
+from pairs import CONFIGS, DECODERS, ENCODER_DECODERS, OWN, build
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ Shape letters: B rows, S prompt tokens, T tokens with those in the cache, V voca
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,21 @@ _MOVED = {
     GenerationMode.GROUP_BEAM_SEARCH: "transformers-community/group-beam-search",
     GenerationMode.CONSTRAINED_BEAM_SEARCH: "transformers-community/constrained-beam-search",
 }
+
+
+def _without_gradients(method: Callable) -> Callable:
+    """Run a method under no_grad, each call with its own.
+
+    ``paddle.no_grad()`` as a decorator keeps one state for all calls: when an assistant generates
+    within the main model's generate, gradients would stay off for good.
+    """
+
+    @functools.wraps(method)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with paddle.no_grad():
+            return method(*args, **kwargs)
+
+    return wrapped
 
 
 class GenerationMixin(
@@ -263,7 +279,7 @@ class GenerationMixin(
 
     # generate
 
-    @paddle.no_grad()
+    @_without_gradients
     def generate(
         self,
         inputs: paddle.Tensor | None = None,
