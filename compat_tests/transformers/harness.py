@@ -48,7 +48,7 @@ def note(family: str, **facts: Any) -> None:
 
 
 def randomise(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """Give every parameter a visible random value, norms and biases too."""
+    """Give every parameter a visible random value, norms and routers' corrections too."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, param in sorted(model.named_parameters()):
@@ -58,6 +58,9 @@ def randomise(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
                 param.copy_(centre + 0.1 * noise)
             else:
                 param.copy_(noise * param.shape[-1] ** -0.5)
+        for name, buffer in sorted(model.named_buffers()):
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
     return model.eval()
 
 
@@ -89,7 +92,7 @@ def shifted_labels(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def close(actual: Any, expected: torch.Tensor, what: str, atol: float = TOLERANCE) -> float:
-    """Assert equality within ``atol`` plus the same relative part; return the largest difference."""
+    """Assert equality within ``atol`` plus the same relative part; return what differs most."""
     actual, expected = actual.detach().numpy(), expected.detach().float().numpy()
     assert actual.shape == expected.shape, f"{what}: {actual.shape} != {expected.shape}"
     difference = np.abs(actual - expected)
@@ -222,8 +225,8 @@ def check_causal_lm(
 ) -> Any:
     """The whole comparison of one decoder family. Returns both models for further checks.
 
-    ``cached=False`` leaves out the cache's self-consistency, for rotary scalings whose angles depend
-    on the length of the input.
+    ``cached=False`` leaves out the cache's self-consistency, for rotary scalings whose angles
+    depend on the length of the input.
     """
     if config is None:
         config = transformers.AutoConfig.for_model(family, **{**TINY, **overrides})

@@ -78,16 +78,20 @@ def backend_of(device: str) -> Backend:
     return backend
 
 
-def compute_dtype(storage_dtype: Any, device: str) -> Any:
+def compute_dtype(storage_dtype: Any, device: Any) -> Any:
     """Return the paddle dtype in which weights stored as ``storage_dtype`` are computed.
 
     float16, bfloat16 and float8 compute in float32 where Paddle has no kernels for them (the CPU);
-    every other dtype, and every dtype on an accelerator, stays. ``storage_dtype`` may be a name.
+    every other dtype, and every dtype on an accelerator, stays. ``storage_dtype`` may be a name,
+    ``device`` a name or a paddle place.
     """
     import paddle
 
     name = str(storage_dtype).removeprefix("paddle.")
-    if name in HALF_TYPES and not backend_of(device).half_compute:
+    if name not in HALF_TYPES:
+        return getattr(paddle, name)
+    device = device if isinstance(device, str) else resolve_device(device)
+    if not backend_of(device).half_compute:
         return paddle.float32
     return getattr(paddle, name)
 

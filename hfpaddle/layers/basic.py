@@ -71,14 +71,14 @@ class Embedding(nn.Layer):
 
     def forward(self, ids_BS: paddle.Tensor) -> paddle.Tensor:
         x_BSH = F.embedding(ids_BS, self.weight)
+        compute = compute_dtype(self.weight.dtype, self.weight.place)
+        if x_BSH.dtype != compute:
+            x_BSH = x_BSH.astype(compute)
         if self.padding_idx is not None and not x_BSH.stop_gradient:
             # Paddle would also return zeros for that row; torch returns the row and stops its
             # gradient alone.
             pad = (ids_BS == self.padding_idx).unsqueeze(-1)
             x_BSH = paddle.where(pad, x_BSH.detach(), x_BSH)
-        compute = compute_dtype(self.weight.dtype, str(self.weight.place))
-        if x_BSH.dtype != compute:
-            x_BSH = x_BSH.astype(compute)
         if self.scale is None:
             return x_BSH
         scale = paddle.to_tensor(self.scale, dtype="float32").astype(self.weight.dtype)

@@ -7,6 +7,7 @@ loader hands over memory-mapped weights. Outside `empty_parameters` a layer fill
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
@@ -68,3 +69,15 @@ def fill(param: paddle.Tensor, init: Callable[[list[int]], np.ndarray] | float) 
 def normal(std: float) -> Callable[[list[int]], np.ndarray]:
     """An initialiser that draws from the seeded stream that torch would use."""
     return lambda shape: rng.default_generator.normal(tuple(shape), 0.0, std)
+
+
+def truncated_normal(std: float, cutoff: float) -> Callable[[list[int]], np.ndarray]:
+    """An initialiser that draws normally within ``cutoff`` standard deviations."""
+    edge = math.erf(cutoff / math.sqrt(2))
+
+    def draw(shape: list[int]) -> np.ndarray:
+        uniform = rng.default_generator.uniform(tuple(shape), -edge, edge)
+        values = paddle.erfinv(paddle.to_tensor(uniform)).numpy() * (std * math.sqrt(2))
+        return np.clip(values, -cutoff * std, cutoff * std)
+
+    return draw

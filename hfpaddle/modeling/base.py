@@ -67,6 +67,7 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
         key_map: rules between checkpoint names and ours.
         neutral_config_keys: config fields of this family that change no number.
         plan: name pattern -> layout over the tensor-parallel axis.
+        keep_in_float32: parts of parameter names that loading never casts to less.
     """
 
     config_class: Any = None
@@ -76,6 +77,7 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
     key_map = KeyMap()
     neutral_config_keys: frozenset[str] = frozenset()
     plan: dict[str, str] = {}
+    keep_in_float32: tuple[str, ...] = ()
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     gradient_checkpointing = False
@@ -139,8 +141,11 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
         yield layer
 
     def _init_weights(self, layer: nn.Layer) -> None:
-        """Initialise the empty parameters of one layer as the original library does."""
-        std = self.initializer_std()
+        """Initialise the empty parameters of one layer as the original library does.
+
+        A layer may carry ``init_std``, its own standard deviation.
+        """
+        std = getattr(layer, "init_std", None) or self.initializer_std()
         for name, param in layer._parameters.items():
             if param is None or initialized(param):
                 continue
@@ -346,7 +351,16 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
                     new = old.astype("float32").mean(axis=0, keepdim=True).expand(shape)
                 parts.append(new.to(old.place))
             joined = paddle.concat(parts).astype(old.dtype)
-        assign(old, joined)
+        # Sharing memory leaves a parameter's shape as it was, so a new one takes the old one's
+        # place, wherever it is tied.
+        with empty_parameters():
+            resized = parameter(joined.shape)
+        assign(resized, joined)
+        resized.stop_gradient = old.stop_gradient
+        for owner in self.sublayers(include_self=True):
+            for key, param in owner._parameters.items():
+                if param is old:
+                    owner._parameters[key] = resized
 
     # Training switches
 

@@ -197,38 +197,40 @@ class EncoderModel(PreTrainedModel):
         check_inputs(input_ids, inputs_embeds)
         extra = {name: kwargs.pop(name, None) for name in self.embedding_inputs}
         check_arguments(type(self).__name__, kwargs)
-        use_cache = self.causal and (self.config.use_cache if use_cache is None else use_cache)
+        config = self.config
+        use_cache = self.causal and (config.use_cache if use_cache is None else use_cache)
         if self.gradient_checkpointing and self.training and use_cache:
             warn_once("use_cache=True is incompatible with gradient checkpointing: set to False.")
             use_cache, past_key_values = False, None
         if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
+            past_key_values = DynamicCache(config=config)
         past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
         ids = None if input_ids is None else input_ids.astype("int64")
         x_BSH = self.embed(
             ids, attention_mask, token_type_ids, position_ids, inputs_embeds, past, **extra
         )
         state = self.make_state(x_BSH, attention_mask, position_ids, past_key_values, past)
-        config = self.config
-        wants = config.output_attentions if output_attentions is None else output_attentions
-        state.attentions = [] if wants else None
-        wants = (
-            config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        )
-        hidden = [] if wants else None
+        wanted = (output_attentions, config.output_attentions)
+        state.attentions = [] if chosen(*wanted) else None
+        wanted = (output_hidden_states, config.output_hidden_states)
+        hidden = [] if chosen(*wanted) else None
         x_BSH = self.run_blocks(x_BSH, state, hidden)
+        output = self.make_output(x_BSH, past_key_values if use_cache else None, hidden, state)
+        return output if chosen(return_dict, config.return_dict) else output.to_tuple()
+
+    def make_output(
+        self, x_BSH: paddle.Tensor, cache: Any, hidden: list | None, state: ForwardState
+    ) -> Any:
         fields = {
             "last_hidden_state": x_BSH,
             "pooler_output": None if self.pooler is None else self.pooler(x_BSH),
-            "past_key_values": past_key_values if use_cache else None,
+            "past_key_values": cache,
             "hidden_states": None if hidden is None else tuple(hidden),
             "attentions": None if state.attentions is None else tuple(state.attentions),
         }
         if state.attentions is not None and self.causal_config:
             fields["cross_attentions"] = ()  # the original's output has the empty tuple, too
-        output = self.output_class(**{k: v for k, v in fields.items() if v is not None})
-        wants = config.return_dict if return_dict is None else return_dict
-        return output if wants else output.to_tuple()
+        return self.output_class(**{k: v for k, v in fields.items() if v is not None})
 
     def embed(
         self,
@@ -299,6 +301,11 @@ class EncoderModel(PreTrainedModel):
         return block(*inputs)
 
 
+def chosen(argument: bool | None, default: bool) -> bool:
+    """Return the caller's choice, the config's if there is none."""
+    return default if argument is None else argument
+
+
 def reorder(cls: Any) -> None:
     """Give ``cls.forward`` the argument order that ``cls.inputs`` and ``embedding_inputs`` say.
 
@@ -340,11 +347,11 @@ def reorder(cls: Any) -> None:
     cls.forward = forward
 
 
-def base_plan(prefix: str) -> dict[str, str]:
+def base_plan(prefix: str, projections: str = "{query,key,value}") -> dict[str, str]:
     """Tensor-parallel layout of the blocks of BERT's shape under ``prefix``."""
     layer = f"{prefix}.encoder.layer.*"
     return {
-        f"{layer}.attention.self.{{query,key,value}}": "colwise",
+        f"{layer}.attention.self.{projections}": "colwise",
         f"{layer}.attention.output.dense": "rowwise",
         f"{layer}.intermediate.dense": "colwise",
         f"{layer}.output.dense": "rowwise",

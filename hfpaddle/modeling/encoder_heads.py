@@ -91,6 +91,14 @@ class EncoderForMaskedLM(EncoderHead):
         """Return logits ``[B, S, V]``."""
         raise NotImplementedError("a family's masked-language-model head defines predict")
 
+    def select(self, x_BSH: paddle.Tensor, labels: Any) -> tuple[paddle.Tensor, Any]:
+        """Return the positions to score, and their labels: all of them."""
+        return x_BSH, labels
+
+    def loss(self, logits: paddle.Tensor, labels: paddle.Tensor, count: Any) -> paddle.Tensor:
+        """Mean over this batch: the original of BERT's age leaves ``count`` (items of all) out."""
+        return token_loss(logits, labels)
+
     def forward(
         self,
         input_ids=None,
@@ -103,11 +111,13 @@ class EncoderForMaskedLM(EncoderHead):
         **kwargs,
     ) -> Any:
         """Return MaskedLMOutput with logits ``[B, S, V]``; label -100 does not count."""
+        count = kwargs.pop("num_items_in_batch", None)
         outputs = self.run(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs
         )
-        logits_BSV = self.predict(outputs.last_hidden_state)
-        loss = None if labels is None else token_loss(logits_BSV, labels)
+        x_BSH, labels = self.select(outputs.last_hidden_state, labels)
+        logits_BSV = self.predict(x_BSH)
+        loss = None if labels is None else self.loss(logits_BSV, labels, count)
         return self.wrap(MaskedLMOutput, outputs, return_dict, loss=loss, logits=logits_BSV)
 
 

@@ -1,6 +1,6 @@
 """ELECTRA encoder: BERT with a narrower embedding, trained to tell replaced tokens.
 
-Source: arXiv:2003.10555; checkpoints `google/electra-*-discriminator`, `google/electra-*-generator`.
+Source: arXiv:2003.10555; checkpoints `google/electra-*-{discriminator,generator}`.
 Shape letters: B batch, S sequence, H hidden, E embedding.
 """
 
