@@ -28,8 +28,8 @@ class CacheLayerMixin:
     is_sliding = False
 
     def __init__(self, **kwargs: Any) -> None:
-        self.keys: paddle.Tensor | None = None
-        self.values: paddle.Tensor | None = None
+        self.keys: Any = None  # tensors once there is something to keep
+        self.values: Any = None
         self.is_initialized = False
 
     def __repr__(self) -> str:
@@ -487,7 +487,7 @@ class DynamicCache(Cache):
             if config is None:
                 sliding = bool(window) and window[0] is not None
                 layers.append(
-                    DynamicSlidingWindowLayer(int(window[0])) if sliding else DynamicLayer()
+                    DynamicSlidingWindowLayer(int(window[0] or 0)) if sliding else DynamicLayer()
                 )
             if keys is not None and values is not None:
                 layers[i].update(keys, values)
