@@ -1,7 +1,7 @@
 """Shared blocks. They take plain numbers, so each can be built and tested alone."""
 
 from hfpaddle.layers.activations import activation
-from hfpaddle.layers.attention import Attention, FusedAttention
+from hfpaddle.layers.attention import Attention, FusedAttention, GroupFusedAttention
 from hfpaddle.layers.basic import Conv1D, Dropout, Embedding, LayerNorm, Linear, RMSNorm
 from hfpaddle.layers.masks import AttentionMask
 from hfpaddle.layers.mlp import MLP, FusedGatedMLP, GatedMLP
@@ -18,6 +18,7 @@ __all__ = [
     "FusedAttention",
     "FusedGatedMLP",
     "GatedMLP",
+    "GroupFusedAttention",
     "LayerNorm",
     "Linear",
     "RMSNorm",

@@ -28,7 +28,11 @@ class Attention(nn.Layer):
         softcap: see `hfpaddle.ops.attention`.
         qk_norm: makes a norm from a size; applied to each head of queries and keys.
         names: attribute names of the query, key, value and output projections.
+
+    A subclass with ``upcast = True`` attends in float32 whatever the dtype of its input.
     """
+
+    upcast = False
 
     def __init__(
         self,
@@ -72,7 +76,7 @@ class Attention(nn.Layer):
         q_BSND = q(x_BSH).reshape([B, S, -1, self.head_dim])
         k_BSKD = k(x_BSH).reshape([B, S, -1, self.head_dim])
         v_BSKD = v(x_BSH).reshape([B, S, -1, self.head_dim])
-        if self.q_norm is not None:
+        if self.q_norm is not None and self.k_norm is not None:
             q_BSND, k_BSKD = self.q_norm(q_BSND), self.k_norm(k_BSKD)
         return q_BSND, k_BSKD, v_BSKD
 
@@ -90,6 +94,9 @@ class Attention(nn.Layer):
         """Append keys and values to the cache, attend, project out: ``[B, S, H]``."""
         if state.cache is not None:
             k, v = state.cache.update(k, v, self.layer_idx)
+        dtype = q.dtype
+        if self.upcast:
+            q, k, v = (t.astype("float32") for t in (q, k, v))
         mask = state.masks[self.layer_type]
         out_BSND, weights = ops.attention(
             q,
@@ -103,7 +110,7 @@ class Attention(nn.Layer):
         )
         if state.attentions is not None:
             state.attentions.append(weights)
-        return getattr(self, self.names[-1])(out_BSND.flatten(2))
+        return getattr(self, self.names[-1])(out_BSND.flatten(2).astype(dtype))
 
 
 class FusedAttention(Attention):
@@ -124,6 +131,20 @@ class FusedAttention(Attention):
         qkv_BSND = getattr(self, self.names[0])(x_BSH).reshape([B, S, -1, self.head_dim])
         N, K = self.num_heads, self.num_kv_heads
         q_BSND, k_BSKD = qkv_BSND[:, :, :N], qkv_BSND[:, :, N : N + K]
-        if self.q_norm is not None:
+        if self.q_norm is not None and self.k_norm is not None:
             q_BSND, k_BSKD = self.q_norm(q_BSND), self.k_norm(k_BSKD)
         return q_BSND, k_BSKD, qkv_BSND[:, :, N + K :]
+
+
+class GroupFusedAttention(FusedAttention):
+    """`Attention` with one projection whose rows are grouped by key/value head.
+
+    Each group holds its query heads, then its key, then its value (GPT-NeoX, BLOOM, Falcon).
+    """
+
+    def project(self, x_BSH: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+        B, S, _ = x_BSH.shape
+        N, K, D = self.num_heads, self.num_kv_heads, self.head_dim
+        qkv = getattr(self, self.names[0])(x_BSH).reshape([B, S, K, N // K + 2, D])
+        q_BSND = qkv[:, :, :, :-2].reshape([B, S, N, D])
+        return q_BSND, qkv[:, :, :, -2], qkv[:, :, :, -1]

@@ -55,7 +55,7 @@ class DecoderForSequenceClassification(DecoderHead):
         The token scored is the rightmost one that is not ``config.pad_token_id``.
         Raises: ValueError for more than one row when the config has no ``pad_token_id``.
         """
-        outputs = self.run(input_ids, attention_mask, **kwargs)
+        outputs = self.run(input_ids, attention_mask=attention_mask, **kwargs)
         logits_BSC = self.score(outputs.last_hidden_state)
         B, S, _ = logits_BSC.shape
         pad = self.config.pad_token_id
@@ -87,7 +87,9 @@ class DecoderForSequenceClassification(DecoderHead):
 
 
 class DecoderForTokenClassification(DecoderHead):
-    """Scores every token."""
+    """Scores every token. ``score_name`` is the projection's name in the checkpoint."""
+
+    score_name = "score"
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -95,14 +97,14 @@ class DecoderForTokenClassification(DecoderHead):
         p = getattr(config, "hidden_dropout", None) if p is None else p
         self.dropout = Dropout(0.1 if p is None else p)
         bias = getattr(config, "token_classification_bias", True)
-        self.score = Linear(config.hidden_size, config.num_labels, bias)
+        setattr(self, self.score_name, Linear(config.hidden_size, config.num_labels, bias))
 
     def forward(
         self, input_ids=None, attention_mask=None, *, labels=None, return_dict=None, **kwargs
     ) -> Any:
         """Return TokenClassifierOutput with logits ``[B, S, C]``; label -100 does not count."""
-        outputs = self.run(input_ids, attention_mask, **kwargs)
-        logits_BSC = self.score(self.dropout(outputs.last_hidden_state))
+        outputs = self.run(input_ids, attention_mask=attention_mask, **kwargs)
+        logits_BSC = getattr(self, self.score_name)(self.dropout(outputs.last_hidden_state))
         output = TokenClassifierOutput(
             loss=None if labels is None else token_loss(logits_BSC, labels),
             logits=logits_BSC,
@@ -110,6 +112,12 @@ class DecoderForTokenClassification(DecoderHead):
             attentions=outputs.attentions,
         )
         return output.to_tuple() if return_dict is False else output
+
+
+class ClassifierForTokenClassification(DecoderForTokenClassification):
+    """Scores every token, by a projection called ``classifier`` (GPT-2, BLOOM, Falcon)."""
+
+    score_name = "classifier"
 
 
 class DecoderForQuestionAnswering(DecoderHead):
@@ -130,7 +138,7 @@ class DecoderForQuestionAnswering(DecoderHead):
         **kwargs,
     ) -> Any:
         """Return QuestionAnsweringModelOutput with start and end logits ``[B, S]``."""
-        outputs = self.run(input_ids, attention_mask, **kwargs)
+        outputs = self.run(input_ids, attention_mask=attention_mask, **kwargs)
         logits_BS2 = self.qa_outputs(outputs.last_hidden_state)
         start_BS, end_BS = logits_BS2[..., 0], logits_BS2[..., 1]
         loss = None
