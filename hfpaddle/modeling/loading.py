@@ -348,10 +348,15 @@ def fill_model(model: Any, filled: dict[str, TensorEntry], dtype: Any, device: s
     """Hand each entry's tensor to its parameter: shared where it can be, else cast or moved."""
     targets = model.state_dict()
     parameters = {name for name, _ in model.named_parameters()}
+    layers = model.sublayers(include_self=True)
+    precise = {part for layer in layers for part in getattr(layer, "keep_in_float32", ())}
     for name, entry in filled.items():
         tensor = entry.load()
-        if name in parameters and tensor.is_floating_point() and tensor.dtype != dtype:
-            tensor = tensor.astype(dtype)
+        wanted = dtype
+        if any(f".{part}." in f".{name}." for part in precise):
+            wanted = paddle.float32
+        if name in parameters and tensor.is_floating_point() and tensor.dtype != wanted:
+            tensor = tensor.astype(wanted)
         if not backends.shares_host_memory(device):
             tensor = tensor.to(device)
         assign(targets[name], tensor)
