@@ -1,17 +1,25 @@
+import numpy as np
 import paddle
 import pytest
+import torch
 import transformers
 from harness import (
+    B,
+    S,
+    batch,
     check_encoder,
     check_generate,
     check_head,
     check_recompute,
+    close,
     encoder_config,
     load_ours,
     original,
+    run_both,
 )
 
 from hfpaddle.core.errors import UnsupportedConfigError
+from hfpaddle.layers.cache import DynamicCache
 from hfpaddle.modeling.auto import AutoModel
 
 HEADS = [
@@ -78,3 +86,48 @@ def test_bert_old_spellings(tmp_path):
     assert not any(info.values()), info
     for name, tensor in theirs.state_dict().items():
         assert (ours.state_dict()[name].numpy() == tensor.numpy()).all(), name
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_bert_sees_a_prefix_in_the_cache(masked, tmp_path):
+    """Prefix tuning passes keys and values of tokens that were never embedded."""
+    theirs = original("AutoModel", encoder_config("bert"), tmp_path)
+    ours = load_ours("AutoModel", tmp_path)
+    ids, _ = batch()
+    mask = np.ones((B, 3 + S), dtype=np.int64)
+    mask[0, 0] = 0
+    prefix = np.linspace(-1, 1, B * 4 * 3 * 8, dtype="float32").reshape(B, 4, 3, 8)
+    caches = []
+    for kind, model, make in (
+        (transformers.DynamicCache, theirs, torch.tensor),
+        (DynamicCache, ours, paddle.to_tensor),
+    ):
+        caches.append(kind(config=model.config))
+        for layer in range(2):
+            caches[-1].update(make(prefix), make(prefix), layer)
+    with torch.no_grad():
+        tokens = torch.tensor(mask) if masked else None
+        want = theirs(torch.tensor(ids), tokens, past_key_values=caches[0])
+    tokens = paddle.to_tensor(mask) if masked else None
+    got = ours(paddle.to_tensor(ids), tokens, past_key_values=caches[1])
+    close(got[0], want[0], "state behind a prefix")
+
+
+@pytest.mark.parametrize("head", ["SequenceClassification", "MultipleChoice"])
+def test_bert_heads_take_token_types(head, tmp_path):
+    theirs = original(f"AutoModelFor{head}", encoder_config("bert"), tmp_path)
+    ours = load_ours(f"AutoModelFor{head}", tmp_path)
+    ids, mask = batch(left_padded=False)
+    inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids % 2}
+    if head == "MultipleChoice":
+        inputs = {k: np.stack([v, v[::-1]], axis=1) for k, v in inputs.items()}
+    flags = {"output_hidden_states": True, "output_attentions": True}
+    got, want = run_both(theirs, ours, **inputs, **flags)
+    assert list(got.keys()) == list(want.keys())
+    close(got.logits, want.logits, "logits")
+    close(got.hidden_states[0], want.hidden_states[0], "embeddings")
+    assert [len(got.hidden_states), len(got.attentions)] == [3, 2]
+    plain, _ = run_both(theirs, ours, **{**inputs, "token_type_ids": inputs["input_ids"] * 0})
+    assert float((plain.logits - got.logits).abs().max()) > 1e-3
+    got, want = run_both(theirs, ours, **inputs, return_dict=False)
+    assert isinstance(got, tuple) and len(got) == len(want)

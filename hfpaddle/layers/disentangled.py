@@ -173,9 +173,18 @@ class MaskedEmbeddings(EncoderEmbeddings):
     """Sum of the embeddings, projected from E to H if they differ; padding becomes zero."""
 
     def __init__(
-        self, vocab_size: int, width: int, *args: Any, hidden_size: int, eps: float, dropout: float
+        self,
+        vocab_size: int,
+        width: int,
+        max_positions: int | None,
+        token_types: int | None,
+        padding_idx: int | None,
+        *,
+        hidden_size: int,
+        eps: float,
+        dropout: float,
     ) -> None:
-        super().__init__(vocab_size, width, *args, eps, dropout)
+        super().__init__(vocab_size, width, max_positions, token_types, padding_idx, eps, dropout)
         self.embed_proj = None
         if width != hidden_size:
             self.embed_proj = Linear(width, hidden_size, bias=False)
