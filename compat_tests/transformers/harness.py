@@ -369,6 +369,7 @@ def check_encoder(
             inputs["token_type_ids"] = np.random.default_rng(2).integers(0, types, ids.shape)
         got, want = run_both(theirs, ours, **inputs, **flags)
         note(family, logits=same_states(got, want, mask > 0))
+    note(family, padded="equal")
     got, want = run_both(theirs, ours, input_ids=ids[1:], return_dict=False)
     assert isinstance(got, tuple) and len(got) == len(want)
     close(got[0], want[0], "state without mask")
