@@ -280,9 +280,11 @@ class StaticSlidingWindowLayer(StaticLayer):
             self._write(seen, key_states, value_states)
             return self.keys, self.values
         # A full window gives up its oldest token first; the queries see the rest and themselves.
-        held = slice(1, None) if seen >= self.max_cache_len else slice(0, seen)
-        keys = paddle.concat([self.keys[:, :, held], key_states], axis=-2)
-        values = paddle.concat([self.values[:, :, held], value_states], axis=-2)
+        first, end = int(seen >= self.max_cache_len), min(seen, self.max_cache_len)
+        keys, values = key_states, value_states
+        if first < end:
+            keys = paddle.concat([self.keys[:, :, first:end], keys], axis=-2)
+            values = paddle.concat([self.values[:, :, first:end], values], axis=-2)
         start = keys.shape[-2] - self.max_cache_len
         self.keys, self.values = keys[:, :, start:], values[:, :, start:]
         return keys, values
