@@ -126,8 +126,7 @@ class PerHeadAttention(FusedAttention):
     def project(self, x_BSH: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         B, S, _ = x_BSH.shape
         qkv = getattr(self, self.names[0])(x_BSH).reshape([B, S, self.num_heads, 3 * self.head_dim])
-        q_BSND, k_BSND, v_BSND = qkv.chunk(3, axis=-1)
-        return q_BSND, k_BSND, v_BSND
+        return tuple(qkv.chunk(3, axis=-1))
 
 
 class ChatGLMBlock(nn.Layer):
@@ -155,26 +154,6 @@ class ChatGLMBlock(nn.Layer):
         return residual_BSH + self.hidden_dropout(self.mlp(h_BSH))
 
 
-class ChatGLMEmbedding(nn.Layer):
-    """Holds the token table under the checkpoint's name."""
-
-    def __init__(self, word_embeddings: Embedding) -> None:
-        super().__init__()
-        self.word_embeddings = word_embeddings
-
-    def forward(self, ids_BS: paddle.Tensor) -> paddle.Tensor:
-        return self.word_embeddings(ids_BS)
-
-
-class ChatGLMEncoder(nn.Layer):
-    """Holds the blocks and the last norm under the checkpoint's names."""
-
-    def __init__(self, layers: list[nn.Layer], final_layernorm: nn.Layer | None) -> None:
-        super().__init__()
-        self.layers = nn.LayerList(layers)
-        self.final_layernorm = final_layernorm
-
-
 class ChatGLMModel(DecoderModel):
     """The backbone, which also holds the output layer."""
 
@@ -185,11 +164,14 @@ class ChatGLMModel(DecoderModel):
         super(DecoderModel, self).__init__(config)
         family = self.family
         self.layer_types, self.sliding_window = family.layer_types(config), None
-        self.embedding = ChatGLMEmbedding(family.make_embedding(config))
-        self.norm_name = "final_layernorm" if config.post_layer_norm else None
-        norm = family.make_norm(config) if config.post_layer_norm else None
+        # Plain holders: the checkpoint's names are nested where no computation is.
+        self.embedding, self.encoder = nn.Layer(), nn.Layer()
+        self.embedding.word_embeddings = family.make_embedding(config)
         blocks = [family.make_block(config, i) for i in range(config.num_layers)]
-        self.encoder = ChatGLMEncoder(blocks, norm)
+        self.encoder.layers = nn.LayerList(blocks)
+        self.norm_name = "final_layernorm" if config.post_layer_norm else None
+        if self.norm_name:
+            self.encoder.final_layernorm = family.make_norm(config)
         self.output_layer = family.make_head(config)
         self.rotary = family.make_rotary(config)
 
@@ -198,11 +180,11 @@ class ChatGLMModel(DecoderModel):
         return self.encoder.layers
 
     @property
-    def final_layernorm(self) -> nn.Layer | None:
+    def final_layernorm(self) -> nn.Layer:
         return self.encoder.final_layernorm
 
     def embed(self, input_ids_BS: paddle.Tensor) -> paddle.Tensor:
-        return self.embedding(input_ids_BS.astype("int64"))
+        return self.embedding.word_embeddings(input_ids_BS.astype("int64"))
 
 
 @register_model(
@@ -222,17 +204,12 @@ class ChatGLMForConditionalGeneration(DecoderForCausalLM):
     output_embedding_path = "transformer.output_layer"
     key_map = ChatGLMModel.key_map
     head_classes = {"AutoModelForSequenceClassification": None}
-    # original_rope is stored and never read by the remote code; the two dropout and scaling fields
-    # choose between equal computations; the softmax is computed in float32 here either way;
-    # prefix_projection matters with pre_seq_len only; classifier_dropout is read by the classifier;
-    # multi_query_group_num matters with multi_query_attention only, rope_ratio_divides with
-    # rope_ratio only.
+    # The remote code stores original_rope and never reads it; fusion and scaling choose between
+    # equal computations; the softmax is in float32 here either way; the others matter only with
+    # the field or in the class that reads them.
     neutral_config_keys = frozenset(
-        """
-        apply_query_key_layer_scaling attention_softmax_in_fp32 bias_dropout_fusion
-        classifier_dropout multi_query_group_num original_rope prefix_projection
-        rope_ratio_divides
-        """.split()
+        "apply_query_key_layer_scaling attention_softmax_in_fp32 bias_dropout_fusion original_rope "
+        "classifier_dropout multi_query_group_num prefix_projection rope_ratio_divides".split()
     )
     # Fused rows are sliced after the projection, so its output is gathered before.
     plan = {
@@ -253,8 +230,8 @@ class ChatGLMForConditionalGeneration(DecoderForCausalLM):
 
     @staticmethod
     def make_norm(config: ChatGLMConfig) -> nn.Layer:
-        norm = RMSNorm if config.rmsnorm else LayerNorm
-        return norm(config.hidden_size, config.layernorm_epsilon)
+        make = RMSNorm if config.rmsnorm else LayerNorm
+        return make(config.hidden_size, config.layernorm_epsilon)
 
     @classmethod
     def make_rotary(cls, config: ChatGLMConfig) -> dict[str, RotaryEmbedding]:
@@ -318,11 +295,6 @@ class ChatGLMForSequenceClassification(DecoderHead):
         loss = None
         if labels is not None:
             loss = sequence_classification_loss(logits_BC, labels, self.config)
-        output = SequenceClassifierOutputWithPast(
-            loss=loss,
-            logits=logits_BC,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+        kept = {key: outputs[key] for key in outputs if key != "last_hidden_state"}
+        output = SequenceClassifierOutputWithPast(loss=loss, logits=logits_BC, **kept)
         return output.to_tuple() if return_dict is False else output
