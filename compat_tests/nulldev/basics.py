@@ -94,6 +94,18 @@ def embedding() -> None:
     same(compute)
 
 
+def index_select() -> None:
+    def compute():
+        x = paddle.randn([3, 5, 2])
+        x.stop_gradient = False
+        picked = [paddle.index_select(x, paddle.to_tensor([0, 2, 2]), axis=a) for a in (0, 1)]
+        loss = sum((part * paddle.randn(part.shape)).sum() for part in picked)
+        loss.backward()
+        return [*picked, x.grad]
+
+    same(compute)
+
+
 def adamw() -> None:
     def compute():
         layer = paddle.nn.Linear(6, 4)

@@ -1,6 +1,7 @@
 // The kernels that training and generation cannot do without: `contiguous` and `strided_copy` have no
-// CPU fallback in Paddle, `full` and `fill` would write to device memory from the host, and
-// `embedding_grad` would leave the gradient on the CPU. All else falls back to the CPU's kernels.
+// CPU fallback in Paddle; `full`, `fill` and `index_select_grad` would write to device memory from the
+// host (a fault of the fallback); `embedding_grad` would leave the gradient on the CPU. All else falls
+// back to the CPU's kernels.
 #include <algorithm>
 #include <vector>
 #define PADDLE_WITH_CUSTOM_DEVICE
@@ -86,6 +87,29 @@ void EmbeddingGradKernel(const Context& ctx, const phi::DenseTensor& ids,
     for (int64_t j = 0; j < width; ++j) dst[id * width + j] += src[i * width + j];
   }
 }
+
+template <typename T, typename Context>
+void IndexSelectGradKernel(const Context& ctx, const phi::DenseTensor& x,
+                           const phi::DenseTensor& index, const phi::DenseTensor& out_grad,
+                           int dim, phi::DenseTensor* x_grad) {
+  x_grad->Resize(x.dims());
+  T* dst = R(ctx.template Alloc<T>(x_grad));
+  std::fill(dst, dst + x_grad->numel(), T(0));
+  const T* src = R(out_grad.data<T>());
+  if (dim < 0) dim += x.dims().size();
+  int64_t outer = 1, inner = 1, size = x.dims()[dim], picked = index.numel();
+  for (int d = 0; d < dim; ++d) outer *= x.dims()[d];
+  for (int d = dim + 1; d < x.dims().size(); ++d) inner *= x.dims()[d];
+  bool wide = index.dtype() == phi::DataType::INT64;
+  for (int64_t o = 0; o < outer; ++o)
+    for (int64_t i = 0; i < picked; ++i) {
+      int64_t at = wide ? R(index.data<int64_t>())[i] : R(index.data<int>())[i];
+      if (at < 0) at += size;
+      T* to = dst + (o * size + at) * inner;
+      const T* from = src + (o * picked + i) * inner;
+      for (int64_t j = 0; j < inner; ++j) to[j] += from[j];
+    }
+}
 }  // namespace nulldev
 
 #define ALL_TYPES float, double, bool, uint8_t, int8_t, int16_t, int, int64_t, \
@@ -95,3 +119,4 @@ PD_REGISTER_PLUGIN_KERNEL(strided_copy, nulldev, ALL_LAYOUT, nulldev::StridedCop
 PD_REGISTER_PLUGIN_KERNEL(full, nulldev, ALL_LAYOUT, nulldev::FullKernel, ALL_TYPES) {}
 PD_REGISTER_PLUGIN_KERNEL(fill, nulldev, ALL_LAYOUT, nulldev::FillKernel, ALL_TYPES) {}
 PD_REGISTER_PLUGIN_KERNEL(embedding_grad, nulldev, ALL_LAYOUT, nulldev::EmbeddingGradKernel, float, double) {}
+PD_REGISTER_PLUGIN_KERNEL(index_select_grad, nulldev, ALL_LAYOUT, nulldev::IndexSelectGradKernel, float, double) {}
