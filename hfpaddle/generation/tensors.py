@@ -87,15 +87,17 @@ def row_sum(x: paddle.Tensor) -> paddle.Tensor:
 
 
 def softmax(x: paddle.Tensor) -> paddle.Tensor:
-    """Softmax over the last axis."""
-    e = paddle.exp(x - paddle.max(x, axis=-1, keepdim=True))
-    return e / row_sum(e)
+    """Softmax over the last axis, whose sum is put right with `row_sum`."""
+    p = paddle.nn.functional.softmax(x, axis=-1)
+    return p / row_sum(p)
 
 
 def log_softmax(x: paddle.Tensor) -> paddle.Tensor:
     """Logarithm of `softmax`, with the original's order of operations."""
-    shifted = x - paddle.max(x, axis=-1, keepdim=True)
-    return shifted - paddle.log(row_sum(paddle.exp(shifted)))
+    p = paddle.nn.functional.softmax(x, axis=-1)
+    # The likeliest entry is 1 / sum(exp(x - max)), from which that sum comes without another exp.
+    total = row_sum(p) / paddle.max(p, axis=-1, keepdim=True)
+    return x - paddle.max(x, axis=-1, keepdim=True) - paddle.log(total)
 
 
 def cumulative(x: paddle.Tensor) -> paddle.Tensor:
