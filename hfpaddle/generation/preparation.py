@@ -279,6 +279,8 @@ class PreparationMixin:
         model_kwargs = config.update(**kwargs)
         if config.cache_implementation == "hybrid":
             config.cache_implementation = None
+        if config.compile_config is not None:
+            warn_once("generate: compile_config has no effect on Paddle; nothing is compiled.")
         changed = set(kwargs) - set(model_kwargs)
         if provided and changed:
             warn_once(
