@@ -1,8 +1,8 @@
 """The table of supported families, made from what the tests noted in reports/support/.
 
-    python compat_tests/support_table.py            prints it
-    python compat_tests/support_table.py --write    puts it into README.md
-    python compat_tests/support_table.py --check    fails if README.md has another one
+python compat_tests/support_table.py            prints it
+python compat_tests/support_table.py --write    puts it into README.md
+python compat_tests/support_table.py --check    fails if README.md has another one
 """
 
 from __future__ import annotations

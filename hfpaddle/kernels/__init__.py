@@ -1,8 +1,8 @@
 """Which implementation of each op runs: force one, or see the choice.
 
-    with hfpaddle.kernels.use(rms_norm="reference"):
-        model.generate(**inputs)
-    print(hfpaddle.kernels.report())
+with hfpaddle.kernels.use(rms_norm="reference"):
+    model.generate(**inputs)
+print(hfpaddle.kernels.report())
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def use(**choices: str) -> Iterator[None]:
 
 
 def report() -> str:
-    """Return a line per op: its implementations, in order of preference, with devices and dtypes."""
+    """Return a line per op: its implementations, best first, with devices and dtypes."""
     choices = forced.get() or {}
     lines = []
     for name, op in sorted(OPS.items()):

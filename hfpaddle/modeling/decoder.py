@@ -221,8 +221,6 @@ class DecoderForCausalLM(PreTrainedModel, GenerationMixin):
     Class attributes that a family may set besides those of `PreTrainedModel`:
         model_class: the backbone class; by default one is derived from `DecoderModel`.
         model_attrs: attributes of the derived backbone (``layers_name``, ``embedding_path`` ...).
-        head_bias: whether the projection has a bias.
-        logit_scale, logit_softcap: see `scale_logits`.
     """
 
     output_embedding_path: str | None = "lm_head"

@@ -15,7 +15,7 @@ def linear(
 
     Args:
         x: ``[..., I]``, floating.
-        weight: ``[O, I]``; where its dtype differs from ``x``'s it is a storage format, and is cast.
+        weight: ``[O, I]``; a dtype other than ``x``'s is a storage format, and is cast.
         bias: ``[O]`` or None.
     Returns: ``[..., O]``, dtype of ``x``.
     """
