@@ -8,7 +8,6 @@ Shape letters: B batch, S queries, T keys, H hidden, V vocabulary.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -354,8 +353,3 @@ def keep_positions(h_BSH: paddle.Tensor, keep: int | paddle.Tensor) -> paddle.Te
     if isinstance(keep, paddle.Tensor):
         return h_BSH.index_select(keep, axis=1)
     return h_BSH[:, -keep:] if keep else h_BSH
-
-
-def forward_arguments(cls: type) -> set[str]:
-    """Names that ``cls.forward`` takes; generate validates its model arguments with these."""
-    return set(inspect.signature(cls.forward).parameters)
