@@ -5,6 +5,12 @@ Names are resolved when they are first used; see `hfpaddle.transformers.mirror`.
 
 from typing import Any
 
+from hfpaddle.transformers.submodules import SUBMODULES, register_submodule
+
+for _path in SUBMODULES:
+    register_submodule(_path)
+del _path
+
 
 def __getattr__(name: str) -> Any:
     if name.startswith("__") and name != "__version__":

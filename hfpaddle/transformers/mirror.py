@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import sys
-from types import ModuleType
 from typing import Any
 
 import transformers
@@ -50,7 +48,7 @@ _TORCH_FREE = re.compile(
     r"|models\.auto\.(configuration|feature_extraction|image_processing|processing)_auto"
     r"|configuration_utils|feature_extraction(_sequence)?_utils|hf_argparser|image_utils"
     r"|image_processing_(base|utils)|processing_utils|tokenization_\w+|trainer_callback"
-    r"|trainer_utils|training_args(_seq2seq)?|utils|utils\.(hub|logging|versions|generic|doc)"
+    r"|trainer_utils|training_args(_seq2seq)?|utils|utils\.(hub|logging|versions|generic|doc|import_utils)"
     r"|convert_slow_tokenizer|generation\.(configuration_utils|streamers)"
 )
 _TORCH_FREE_NAMES = frozenset(
@@ -126,25 +124,11 @@ def resolve(name: str, where: str = PACKAGE) -> Any:
     return stand_in(name, where)
 
 
-class MirrorModule(ModuleType):
-    """A submodule such as ``models.llama.modeling_llama``, resolved name by name."""
-
-    def __init__(self, name: str, upstream: str) -> None:
-        super().__init__(name, f"Mirror of {upstream} on Paddle.")
-        self.__path__: list[str] = []
-        self.__upstream__ = upstream
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        full = f"{self.__name__}.{name}"
-        if full in sys.modules:
-            return sys.modules[full]
-        return resolve(name, self.__name__)
-
-
-def register_submodule(path: str) -> None:
-    """Make ``hfpaddle.transformers.<path>`` importable without a file."""
-    name = f"{PACKAGE}.{path}"
-    if name not in sys.modules:
-        sys.modules[name] = MirrorModule(name, f"transformers.{path}")
+def resolve_in(path: str, name: str) -> Any:
+    """Return what ``name`` stands for in the mirror of ``transformers.<path>``."""
+    try:
+        return resolve(name, f"{PACKAGE}.{path}")
+    except AttributeError:
+        if _TORCH_FREE.fullmatch(path) is None:
+            raise
+        return getattr(importlib.import_module(f"transformers.{path}"), name)

@@ -1,7 +1,7 @@
 """Mirror of ``transformers.models``: each known family's modules resolve to ours."""
 
 from hfpaddle.modeling.registry import families
-from hfpaddle.transformers.mirror import register_submodule
+from hfpaddle.transformers.submodules import register_submodule
 
 for _family in families():
     register_submodule(f"models.{_family}")
