@@ -13,19 +13,29 @@ from hfpaddle.layers.basic import Linear
 
 
 class GatedMLP(nn.Layer):
-    """``down_proj(act(gate_proj(x)) * up_proj(x))``. Source: arXiv:2002.05202."""
+    """``down_proj(act(gate_proj(x)) * up_proj(x))``. Source: arXiv:2002.05202.
+
+    ``names`` are the attribute names of gate, up and down projection in the checkpoint.
+    """
 
     def __init__(
-        self, hidden_size: int, intermediate_size: int, act: str = "silu", bias: bool = False
+        self,
+        hidden_size: int,
+        intermediate_size: int,
+        act: str = "silu",
+        bias: bool = False,
+        names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj"),
     ) -> None:
         super().__init__()
-        self.gate_proj = Linear(hidden_size, intermediate_size, bias)
-        self.up_proj = Linear(hidden_size, intermediate_size, bias)
-        self.down_proj = Linear(intermediate_size, hidden_size, bias)
+        self.names = names
+        setattr(self, names[0], Linear(hidden_size, intermediate_size, bias))
+        setattr(self, names[1], Linear(hidden_size, intermediate_size, bias))
+        setattr(self, names[2], Linear(intermediate_size, hidden_size, bias))
         self.act_fn = activation(act)
 
     def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
-        return self.down_proj(self.act_fn(self.gate_proj(x_BSH)) * self.up_proj(x_BSH))
+        gate, up, down = (getattr(self, name) for name in self.names)
+        return down(self.act_fn(gate(x_BSH)) * up(x_BSH))
 
 
 class FusedGatedMLP(nn.Layer):
