@@ -23,6 +23,7 @@ DTYPES: dict[str, Any] = {
     "complex64": paddle.complex64,
     "complex128": paddle.complex128,
 }
+FLOATING = (paddle.float32, paddle.bfloat16, paddle.float16, paddle.float64)
 _ALIASES = {
     "double": "float64",
     "float": "float32",
@@ -62,6 +63,16 @@ def dtype_name(dtype: Any) -> str:
 def as_dtype(dtype: Any) -> Any:
     """Return Paddle's dtype object for any spelling that `dtype_name` takes."""
     return dtype if isinstance(dtype, paddle.dtype) else DTYPES[dtype_name(dtype)]
+
+
+def floating_dtype(dtype: Any) -> Any:
+    """As `as_dtype`, for weights. Raises: UnsupportedArgumentError for integers and the like."""
+    found = as_dtype(dtype)
+    if found not in FLOATING:
+        raise UnsupportedArgumentError(
+            f"dtype={dtype!r} is no dtype for weights. Known: {[dtype_name(d) for d in FLOATING]}."
+        )
+    return found
 
 
 def is_dtype(value: Any) -> bool:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import transformers
+
 from hfpaddle.modeling.configs import config_from_pretrained
-from hfpaddle.modeling.hub import WHERE
+from hfpaddle.modeling.hub import WHERE, resolve_revision, where
 from hfpaddle.modeling.registry import auto_model_class
 
-# Arguments of the loader that are config fields too, with a meaning of their own there.
-_LOADER = ("dtype", "torch_dtype", "attn_implementation", "quantization_config")
+# Arguments that the loader itself looks at, though a config would take them.
+_LOADER = (
+    *("dtype", "torch_dtype", "attn_implementation", "quantization_config"),
+    *("trust_remote_code", "code_revision", "_from_auto", "_commit_hash"),
+)
 
 
 class _AutoModel:
@@ -30,12 +35,13 @@ class _AutoModel:
         Arguments, result and errors are those of `PreTrainedModel.from_pretrained`.
         """
         config = kwargs.pop("config", None)
-        kwargs.pop("code_revision", None)
-        if config is None or isinstance(config, str):
-            source = {key: kwargs[key] for key in (*WHERE, "gguf_file") if key in kwargs}
-            config = config_from_pretrained(config or pretrained_model_name_or_path, **source)
-            for key in [key for key in kwargs if key not in _LOADER and hasattr(config, key)]:
-                setattr(config, key, kwargs.pop(key))
+        if not isinstance(config, transformers.PretrainedConfig):
+            name = pretrained_model_name_or_path if config is None else config
+            kwargs["revision"] = resolve_revision(pretrained_model_name_or_path, **where(kwargs))
+            ours = {key: kwargs.pop(key) for key in _LOADER if key in kwargs}
+            source = {key: value for key, value in kwargs.items() if key in (*WHERE, "gguf_file")}
+            config, kwargs = config_from_pretrained(name, return_unused_kwargs=True, **kwargs)
+            kwargs |= ours | source
         model_class = auto_model_class(cls.__name__, config.model_type)
         return model_class.from_pretrained(
             pretrained_model_name_or_path, *args, config=config, **kwargs

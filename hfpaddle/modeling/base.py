@@ -82,6 +82,7 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
     supports_gradient_checkpointing = True
     gradient_checkpointing = False
     model_type: str | None = None
+    _untied: frozenset[str] = frozenset()
 
     def __init__(self, config: Any, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -180,9 +181,17 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
         ties = {}
         for tie in self.key_map.ties:
             wanted = tie.when is None or bool(getattr(self.config, tie.when, False))
-            if wanted and tie.target in names and tie.source in names:
+            present = tie.target in names and tie.source in names
+            if wanted and present and tie.target not in self._untied:
                 ties[tie.target] = tie.source
         return ties
+
+    def untie(self, target: str) -> None:
+        """Give the tied name ``target`` a parameter of its own, still empty, from now on."""
+        layer, name = self._owner(target)
+        with empty_parameters():
+            layer._parameters[name] = parameter(layer._parameters[name].shape)
+        self._untied = self._untied | {target}
 
     def _owner(self, path: str) -> tuple[nn.Layer, str]:
         """Return the layer that holds the parameter at ``path`` and its name there."""

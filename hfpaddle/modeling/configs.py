@@ -8,7 +8,12 @@ from typing import Any
 
 import transformers
 
-from hfpaddle.core.errors import CheckpointError, UnsupportedModelError, nearest
+from hfpaddle.core.errors import (
+    CheckpointError,
+    MissingFileError,
+    UnsupportedModelError,
+    nearest,
+)
 from hfpaddle.modeling import hub, registry
 
 
@@ -38,8 +43,10 @@ def config_from_pretrained(name: Any, *, config_class: Any = None, **kwargs: Any
             raw, _ = transformers.PretrainedConfig.get_config_dict(name, **hub.where(kwargs))
             config_class = _class_for(raw.get("model_type"), name)
         return config_class.from_pretrained(name, **kwargs)
+    except CheckpointError:
+        raise
     except OSError as error:
-        raise CheckpointError(_explain(name, error)) from error
+        raise _explained(name, kwargs, error) from error
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{name}: config.json is not valid JSON: {error}.") from error
 
@@ -71,14 +78,15 @@ def _config_of_gguf(name: Any, gguf_file: str, kwargs: dict[str, Any]) -> Any:
     return (config, unused) if give_unused else config
 
 
-def _explain(name: Any, error: OSError) -> str:
-    """Say what is wrong with a local folder; the Hub's own message otherwise."""
-    if isinstance(error, CheckpointError):
-        return str(error)
-    if os.path.isdir(name) and not os.path.exists(os.path.join(name, "config.json")):
-        found = sorted(os.listdir(name))[:8]
-        return (
-            f"{name} does not appear to have a file named config.json; it has {found}. "
+def _explained(name: Any, kwargs: dict[str, Any], error: OSError) -> CheckpointError:
+    """Say what is wrong with a local folder; add the name to the Hub's own message otherwise."""
+    folder = os.path.join(name, kwargs.get("subfolder") or "")
+    if os.path.isdir(name) and not os.path.exists(os.path.join(folder, "config.json")):
+        found = sorted(os.listdir(folder))[:8] if os.path.isdir(folder) else "no such folder"
+        return MissingFileError(
+            f"{folder} does not appear to have a file named config.json; it has {found}. "
             "Give a folder written by save_pretrained, or gguf_file=... for a GGUF file."
         )
-    return str(error)
+    revision = kwargs.get("revision")
+    at = f" (revision {str(revision)!r})" if revision else ""
+    return CheckpointError(f"{name}{at}: {error}")

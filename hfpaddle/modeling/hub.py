@@ -28,6 +28,21 @@ def check_source(name: Any) -> None:
         )
 
 
+def resolve_revision(name: Any, **kwargs: Any) -> str | None:
+    """Return ``revision`` bound to the commit that it means now, so that one load sees one commit.
+
+    It stays as it was for folders and where the Hub cannot be asked.
+    """
+    from transformers.utils import hub
+
+    revision = kwargs.get("revision")
+    resolve = getattr(hub, "resolve_revision", None)  # newer than our oldest transformers
+    if resolve is None or not name:
+        return revision
+    asked = ("token", "local_files_only", "cache_dir")
+    return resolve(name, revision, **{key: kwargs[key] for key in asked if key in kwargs})
+
+
 def find_file(name: Any, filename: str, **kwargs: Any) -> Path | None:
     """Return the local path of a checkpoint's file, fetched if need be; None if it has none.
 

@@ -7,7 +7,7 @@ allow it. What stays empty is initialised and reported; nothing is written anywh
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import logging
 import os
 import re
@@ -15,14 +15,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import paddle
 import transformers
 
 from hfpaddle import backends
 from hfpaddle.converters import folder
 from hfpaddle.converters.entry import TensorEntry
+from hfpaddle.converters.mapped import tensor_bytes
 from hfpaddle.converters.pdparams import is_paddlenlp_layout, pdparams_to_hub
-from hfpaddle.core.dtypes import as_dtype, dtype_name
+from hfpaddle.core.dtypes import as_dtype, dtype_name, floating_dtype
 from hfpaddle.core.errors import (
     MissingFileError,
     UnsupportedArgumentError,
@@ -33,21 +35,26 @@ from hfpaddle.core.errors import (
 from hfpaddle.core.logging import warn_once
 from hfpaddle.layers.basic import Linear
 from hfpaddle.layers.parameter import assign, initialized
-from hfpaddle.modeling.hub import WHERE, find_file, need_file
+from hfpaddle.modeling.hub import WHERE, find_file, need_file, resolve_revision
 from hfpaddle.modeling.report import LoadReport
 
 logger = logging.getLogger("hfpaddle")
 
 ATTENTION = ("eager", "sdpa")
 # Arguments of the original that change nothing here; each is listed in docs/differences.md.
-INERT = ("low_cpu_mem_usage", "weights_only", "proxies", "tqdm_class", "offload_buffers")
+INERT = (
+    *("low_cpu_mem_usage", "weights_only", "proxies", "tqdm_class", "offload_buffers"),
+    *("offload_state_dict", "disable_mmap", "allow_all_kernels", "adapter_name", "code_revision"),
+    # What transformers itself drops, from older scripts.
+    *("mirror", "from_tf", "from_flax", "_fast_init"),
+    *("_from_auto", "_from_pipeline", "_commit_hash"),
+)
 REFUSED = {
     "quantization_config": "load unquantised weights (dtype=...)",
     "load_in_4bit": "load unquantised weights (dtype=...)",
     "load_in_8bit": "load unquantised weights (dtype=...)",
     "max_memory": "device_map with one device",
     "offload_folder": "device_map with one device",
-    "offload_state_dict": "device_map with one device",
     "tp_plan": "one device",
     "tp_size": "one device",
     "device_mesh": "one device",
@@ -55,6 +62,7 @@ REFUSED = {
     "use_kernels": "the default kernels",
     "kernel_config": "the default kernels",
     "adapter_kwargs": "the base model",
+    "fusion_config": "the default",
     "experts_implementation": "the default",
 }
 
@@ -102,16 +110,23 @@ def parse(name: Any, kwargs: dict[str, Any]) -> Request:
             )
     for key in INERT:
         kwargs.pop(key, None)
+    name = os.fspath(name) if name is not None else ""
+    if name and kwargs.get("state_dict") is not None:
+        raise ValueError(
+            "`state_dict` cannot be passed together with a model name or a `gguf_file`. Give None "
+            "for the name, and config=..., to load tensors that you hold."
+        )
     dtype = kwargs.pop("dtype", None)
     old = kwargs.pop("torch_dtype", None)
     dtype = dtype if dtype is not None else old if old is not None else "auto"
     attention = kwargs.pop("attn_implementation", None)
     check_attention(attention)
-    hub = {key: kwargs.pop(key) for key in WHERE if key in kwargs and key != "subfolder"}
     if "use_auth_token" in kwargs:
-        hub["token"] = kwargs.pop("use_auth_token")
+        kwargs["token"] = kwargs.pop("use_auth_token")
+    hub = {key: kwargs.pop(key) for key in WHERE if key in kwargs and key != "subfolder"}
+    hub["revision"] = resolve_revision(name, **hub)
     return Request(
-        name=os.fspath(name) if name is not None else "",
+        name=name,
         hub={key: value for key, value in hub.items() if value is not None},
         subfolder=kwargs.pop("subfolder", "") or "",
         variant=kwargs.pop("variant", None),
@@ -131,12 +146,15 @@ def parse(name: Any, kwargs: dict[str, Any]) -> Request:
 # Config
 
 
-def load_config(config_class: Any, request: Request) -> Any:
-    """Return the config; arguments of the call that name a config field override it."""
+def load_config(config_class: Any, request: Request, source: Any) -> Any:
+    """Return the config in ``source``, the call's arguments that name a field of it applied.
+
+    Such arguments leave ``request.rest``.
+    """
     from hfpaddle.modeling.configs import config_from_pretrained
 
     config, unused = config_from_pretrained(
-        request.name,
+        source,
         config_class=config_class,
         gguf_file=request.gguf_file,
         subfolder=request.subfolder,
@@ -173,16 +191,23 @@ def default_generation_config(config: Any) -> Any:
     return transformers.GenerationConfig.from_model_config(config)
 
 
-def load_generation_config(model: Any, request: Request) -> None:
-    """Read generation_config.json beside the weights, if there is one."""
-    if not model.can_generate():
+def load_generation_config(model: Any, request: Request, overrides: dict[str, Any]) -> None:
+    """Read generation_config.json, or what older checkpoints keep of it in config.json."""
+    if not model.can_generate() or request.gguf_file:
         return
     if request.generation_config is not None:
-        model.generation_config = request.generation_config
+        settings = request.generation_config.to_dict()
+        model.generation_config = type(model.generation_config).from_dict(settings)
         return
-    with contextlib.suppress(OSError):
-        model.generation_config = transformers.GenerationConfig.from_pretrained(
-            request.name, subfolder=request.subfolder, **request.hub
+    if not request.name:
+        return
+    read = transformers.GenerationConfig.from_pretrained
+    where = {"subfolder": request.subfolder, **request.hub, **overrides}
+    try:
+        model.generation_config = read(request.name, **where)
+    except OSError:
+        model.generation_config = read(
+            request.name, config_file_name="config.json", _from_model_config=True, **where
         )
 
 
@@ -251,7 +276,6 @@ def make_plan(
     Returns: which entry fills which name, and what is left over on either side.
     """
     wanted = dict(model.state_dict())
-    ties = model.active_ties()
     filled: dict[str, TensorEntry] = {}
     report = LoadReport()
     renamed: dict[str, TensorEntry] = {}
@@ -265,11 +289,7 @@ def make_plan(
         else:
             renamed[ours] = entry
     renamed = fit_prefix(model, wanted, renamed)
-    for target, source in ties.items():
-        if source not in renamed and target in renamed:
-            renamed[source] = renamed[target]
-        renamed.pop(target, None)
-        wanted.pop(target, None)
+    settle_ties(model, wanted, renamed, report)
     for name, entry in renamed.items():
         if name not in wanted:
             report.unexpected_keys.add(name)
@@ -279,23 +299,59 @@ def make_plan(
         else:
             filled[name] = entry
     report.loaded = len(filled)
-    report.missing_keys = set(wanted) - set(renamed)
+    report.missing_keys |= set(wanted) - set(renamed)
     return filled, report
+
+
+def settle_ties(
+    model: Any, wanted: dict[str, Any], found: dict[str, TensorEntry], report: LoadReport
+) -> None:
+    """Leave one name of each tied pair in ``wanted`` and ``found``, whichever the checkpoint has.
+
+    A pair of which the checkpoint holds two different tensors is not one: it is untied.
+    """
+    for target, source in model.active_ties().items():
+        if source in found and target in found and not same_values(found[source], found[target]):
+            logger.warning(
+                "The config ties %s to %s, but the checkpoint has different values for them: they "
+                "are NOT tied. Set tie_word_embeddings=False in config.json to silence this.",
+                target,
+                source,
+            )
+            model.untie(target)
+            continue
+        if target in found:
+            found.setdefault(source, found[target])
+            del found[target]
+        elif source not in found:
+            report.missing_keys.add(target)
+        del wanted[target]
+
+
+def same_values(one: TensorEntry, other: TensorEntry) -> bool:
+    """Tell whether two tensors are equal, bit for bit."""
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    a, b = tensor_bytes(one.load()), tensor_bytes(other.load())
+    if a.ctypes.data == b.ctypes.data:
+        return True
+    step = 1 << 24
+    return all(np.array_equal(a[i : i + step], b[i : i + step]) for i in range(0, len(a), step))
 
 
 def fit_prefix(
     model: Any, wanted: Iterable[str], found: dict[str, TensorEntry]
 ) -> dict[str, TensorEntry]:
-    """Add or remove the backbone's prefix when a head model meets a backbone's checkpoint."""
+    """Add or remove the backbone's prefix where a head model and a backbone's checkpoint meet."""
     prefix = model.base_model_prefix + "."
     wanted = set(wanted)
-    has_head = any(name.startswith(prefix) for name in wanted)
-    found_head = any(name.startswith(prefix) for name in found)
-    if has_head and not found_head:
-        return {name if name in wanted else prefix + name: e for name, e in found.items()}
-    if found_head and not has_head:
-        return {name.removeprefix(prefix): e for name, e in found.items()}
-    return found
+
+    def fit(name: str) -> str:
+        if name.startswith(prefix) and name.removeprefix(prefix) in wanted:
+            return name.removeprefix(prefix)
+        return prefix + name if prefix + name in wanted else name
+
+    return {fit(name): entry for name, entry in found.items()}
 
 
 def check(model: Any, report: LoadReport, request: Request) -> None:
@@ -334,7 +390,7 @@ def choose_dtype(requested: Any, config: Any, entries: dict[str, TensorEntry]) -
     ``"auto"`` means the config's dtype, else that of the checkpoint's first floating tensor.
     """
     if requested != "auto":
-        return as_dtype(requested)
+        return floating_dtype(requested)
     declared = getattr(config, "dtype", None)
     if declared is not None:
         return as_dtype(declared)
@@ -369,10 +425,11 @@ def from_pretrained(cls: Any, name: Any, *args: Any, config: Any = None, **kwarg
     """See `PreTrainedModel.from_pretrained`."""
     want_info = kwargs.pop("output_loading_info", False)
     request = parse(name, kwargs)
-    if config is None:
-        config = load_config(cls.config_class, request)
-    elif not isinstance(config, transformers.PretrainedConfig):
-        config = load_config(cls.config_class, parse(config, dict(kwargs)))
+    overrides = dict(request.rest)
+    if isinstance(config, transformers.PretrainedConfig):
+        config = copy.deepcopy(config)
+    else:
+        config = load_config(cls.config_class, request, request.name if config is None else config)
     config = prepare_config(cls, config, request)
     config.name_or_path = request.name
     model, entries = build(cls, config, args, request)
@@ -381,6 +438,7 @@ def from_pretrained(cls: Any, name: Any, *args: Any, config: Any = None, **kwarg
     dtype = choose_dtype(request.dtype, config, entries)
     fill_model(model, filled, dtype, request.device)
     finish(model, dtype, request)
+    load_generation_config(model, request, overrides)
     return (model, report.to_dict()) if want_info else model
 
 
@@ -430,22 +488,24 @@ def finish(model: Any, dtype: Any, request: Request) -> None:
     model.tie_weights()
     if request.device != "cpu":
         model._to_impl(device=request.device)
-    load_generation_config(model, request)
     model.config.dtype = dtype_name(dtype)
     model.eval()
 
 
 def from_config(cls: Any, config: Any, **kwargs: Any) -> Any:
-    """Build a model with new weights; ``dtype`` and ``attn_implementation`` as on loading."""
-    dtype = kwargs.pop("dtype", None)
-    old = kwargs.pop("torch_dtype", None)
-    dtype = dtype if dtype is not None else old
+    """Build a model with new weights; ``dtype`` (default: the config's) and
+    ``attn_implementation`` as on loading.
+    """
+    dtype, old = kwargs.pop("dtype", None), kwargs.pop("torch_dtype", None)
+    dtype = next((d for d in (dtype, old, config.dtype) if d is not None and d != "auto"), None)
     attention = kwargs.pop("attn_implementation", None)
-    kwargs.pop("trust_remote_code", None)
+    for key in ("trust_remote_code", "code_revision"):
+        kwargs.pop(key, None)
     check_attention(attention)
     if attention:
         config._attn_implementation = attention
     model = cls(config, **kwargs)
-    if dtype is not None and dtype != "auto":
-        model.to(as_dtype(dtype))
+    if dtype is not None:
+        model.to(floating_dtype(dtype))
+        config.dtype = dtype_name(dtype)
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
+import inspect
 import os
 import re
 import tempfile
@@ -11,97 +11,78 @@ from pathlib import Path
 from typing import Any
 
 import paddle
+from huggingface_hub.serialization import split_state_dict_into_shards_factory
 
-from hfpaddle.core.errors import UnsupportedArgumentError
-from hfpaddle.core.files import write_json
+from hfpaddle.core.errors import CheckpointError, UnsupportedArgumentError
+from hfpaddle.core.files import staged, write_json
 from hfpaddle.core.logging import warn_once
 
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
-
-def parse_size(size: int | str) -> int:
-    """Return bytes for ``5_000_000``, ``"5MB"`` or ``"5GiB"``."""
-    if isinstance(size, int):
-        return size
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]I?B)\s*", size.upper())
-    if not match:
-        raise UnsupportedArgumentError(
-            f"max_shard_size={size!r} is not a size; give bytes or '5GB', '200MB', '1GiB'."
-        )
-    return int(float(match[1]) * _UNITS[match[2]])
+# Arguments of the original that change nothing here; each is listed in docs/differences.md.
+NO_EFFECT = ("save_peft_format", "save_original_format", "distributed_checkpoint", "save_function")
 
 
 def hub_tensors(model: Any, state_dict: dict[str, Any] | None = None) -> dict[str, paddle.Tensor]:
     """Return what is saved: Hub names, tied tensors once under their source."""
-    ties = model.active_ties()
     tensors = model.state_dict() if state_dict is None else state_dict
+    ties = {target: source for target, source in model.active_ties().items() if source in tensors}
     kept = {name: t for name, t in tensors.items() if name not in ties}
     return {model.key_map.to_hub(name): tensor for name, tensor in kept.items()}
 
 
-def split_shards(tensors: dict[str, paddle.Tensor], limit: int) -> list[dict[str, paddle.Tensor]]:
-    """Cut in order, so that no shard exceeds ``limit`` bytes unless one tensor alone does."""
-    shards: list[dict[str, paddle.Tensor]] = [{}]
-    used = 0
-    for name, tensor in tensors.items():
-        size = tensor.size * tensor.element_size()
-        if shards[-1] and used + size > limit:
-            shards.append({})
-            used = 0
-        shards[-1][name] = tensor
-        used += size
-    return shards
+def tensor_size(tensor: paddle.Tensor) -> int:
+    """Return the bytes of ``tensor``."""
+    return tensor.size * tensor.element_size()
 
 
 def save_weights(
-    tensors: dict[str, paddle.Tensor], folder: Path, limit: int, variant: str | None
+    model: Any,
+    tensors: dict[str, paddle.Tensor],
+    folder: Path,
+    limit: int | str = "50GB",
+    variant: str | None = None,
 ) -> None:
-    """Write ``model.safetensors``, or numbered shards and their index."""
+    """Write ``model.safetensors``, or numbered shards and their index, as transformers cuts them.
+
+    Raises: UnsupportedArgumentError if ``limit`` is no size.
+    """
     from hfpaddle.converters.safetensors import write_safetensors
 
-    shards = split_shards(tensors, limit)
     tag = f".{variant}" if variant else ""
-    if len(shards) == 1:
-        names = [f"model{tag}.safetensors"]
-    else:
-        count = len(shards)
-        names = [f"model{tag}-{i + 1:05d}-of-{count:05d}.safetensors" for i in range(count)]
-    for name, shard in zip(names, shards, strict=True):
-        write_safetensors(folder / name, shard, {"format": "pt"})
-    index_name = f"model.safetensors.index{tag}.json"
-    if len(shards) > 1:
-        weight_map = {
-            tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard
-        }
-        sizes = [t.size * t.element_size() for t in tensors.values()]
-        count = sum(t.size for t in tensors.values())
-        metadata = {"total_parameters": count, "total_size": sum(sizes)}
-        write_json(folder / index_name, {"metadata": metadata, "weight_map": weight_map})
-    remove_stale(folder, set(names) | ({index_name} if len(shards) > 1 else set()), tag)
+    try:
+        split = split_state_dict_into_shards_factory(
+            tensors,
+            get_storage_size=tensor_size,
+            filename_pattern=f"model{tag}{{suffix}}.safetensors",
+            max_shard_size=limit,
+        )
+    except ValueError as error:
+        raise UnsupportedArgumentError(f"max_shard_size={limit!r} is no size: {error}") from error
+    for name, names in split.filename_to_tensors.items():
+        write_safetensors(folder / name, {n: tensors[n] for n in names}, {"format": "pt"})
+    if split.is_sharded:
+        metadata = {"total_parameters": model.num_parameters(), **split.metadata}
+        index = {"metadata": metadata, "weight_map": split.tensor_to_filename}
+        write_json(folder / f"model.safetensors.index{tag}.json", index)
 
 
-def remove_stale(folder: Path, written: set[str], tag: str) -> None:
-    """Delete shards of an earlier save into this folder, which the new index does not name."""
-    pattern = re.compile(rf"model{re.escape(tag)}(-\d{{5}}-of-\d{{5}})?\.safetensors")
-    for path in folder.iterdir():
-        stale = pattern.fullmatch(path.name) or path.name == f"model.safetensors.index{tag}.json"
-        if stale and path.name not in written:
-            path.unlink()
-
-
-def saved_config(model: Any) -> Any:
-    """Return the config as it is written: architectures and dtype filled in."""
-    config = copy.deepcopy(model.config)
-    config.architectures = [type(model).__name__]
-    config.dtype = str(model.dtype).removeprefix("paddle.")
-    return config
+def weight_files(folder: Path, variant: str | None) -> set[str]:
+    """Return the weight files of an earlier save into ``folder``: a new one replaces all."""
+    tag = re.escape(f".{variant}" if variant else "")
+    pattern = rf"model{tag}(-\d{{5}}-of-\d{{5}})?\.safetensors|model\.safetensors\.index{tag}\.json"
+    return {path.name for path in folder.iterdir() if re.fullmatch(pattern, path.name)}
 
 
 def save_config(model: Any, folder: Path) -> None:
-    """Write config.json, and generation_config.json for models that generate."""
+    """Write config.json, and generation_config.json for models that generate.
+
+    Raises: ValueError, as upstream, for generation settings that are invalid or in the config.
+    """
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
+    config.dtype = str(model.dtype).removeprefix("paddle.")
+    config.save_pretrained(folder)
     if model.can_generate() and model.generation_config is not None:
         model.generation_config.save_pretrained(folder)
-    write_json(folder / "config.json", json.loads(saved_config(model).to_json_string()))
 
 
 def save_pretrained(
@@ -118,6 +99,8 @@ def save_pretrained(
 ) -> None:
     """Write ``model`` so that transformers' ``from_pretrained`` reads it.
 
+    All files appear together: after an error the folder is as it was.
+
     Args:
         save_directory: made if absent. A file of that name raises.
         is_main_process: False writes nothing (other ranks).
@@ -125,46 +108,53 @@ def save_pretrained(
         push_to_hub: upload afterwards; further keywords go to `push_to_hub`.
         max_shard_size: bytes or ``"5GB"``.
         variant: ``model.<variant>.safetensors``.
-    Raises: UnsupportedArgumentError for ``safe_serialization=False`` and unknown sizes.
+    Raises: UnsupportedArgumentError for ``safe_serialization=False`` and unknown sizes;
+    CheckpointError if the folder cannot be written.
     """
     if not safe_serialization:
         raise UnsupportedArgumentError(
             "save_pretrained: safe_serialization=False (pickled weights) is not supported "
             "(nearest: the default, safetensors)."
         )
-    for key in (
-        "save_peft_format",
-        "save_original_format",
-        "distributed_checkpoint",
-        "save_function",
-    ):
-        if key in kwargs:
-            kwargs.pop(key)
-            warn_once(f"save_pretrained: {key} has no effect; the Hub's layout is written.")
+    for key in [key for key in kwargs if key in NO_EFFECT]:
+        kwargs.pop(key)
+        warn_once(f"save_pretrained: {key} has no effect; the Hub's layout is written.")
+    unknown = sorted(set(kwargs) - {"repo_id", *inspect.signature(upload).parameters})
+    if unknown:
+        raise TypeError(f"save_pretrained() got unexpected keyword arguments {unknown}")
     folder = Path(save_directory)
     if folder.is_file():
         raise UnsupportedArgumentError(f"save_pretrained: {folder} is a file; give a folder.")
     if not is_main_process:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    limit = parse_size(max_shard_size)
-    save_weights(hub_tensors(model, state_dict), folder, limit, variant)
-    save_config(model, folder)
+    try:
+        with staged(folder) as staging:
+            tensors = hub_tensors(model, state_dict)
+            save_weights(model, tensors, staging.path, max_shard_size, variant)
+            save_config(model, staging.path)
+            staging.stale = weight_files(folder, variant)
+            names = [path.name for path in staging.path.iterdir()]
+    except OSError as error:
+        raise CheckpointError(
+            f"save_pretrained: {folder} cannot be written: {error}. What it held is unchanged."
+        ) from error
     if push_to_hub:
-        upload(folder, kwargs.pop("repo_id", folder.name), token=token, **kwargs)
+        upload(folder, names, kwargs.pop("repo_id", folder.name), token=token, **kwargs)
 
 
-def push_to_hub(model: Any, repo_id: str, *, token: str | bool | None = None, **kwargs: Any) -> Any:
+def push_to_hub(
+    model: Any, repo_id: str, *, max_shard_size: int | str = "50GB", **kwargs: Any
+) -> Any:
     """Save into a temporary folder and upload it; returns huggingface_hub's CommitInfo."""
-    save_keys = ("max_shard_size", "variant")
-    save = {key: kwargs.pop(key) for key in save_keys if key in kwargs}
     with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(model, folder, **save)
-        return upload(Path(folder), repo_id, token=token, **kwargs)
+        save_pretrained(model, folder, max_shard_size=max_shard_size)
+        kwargs["commit_message"] = kwargs.get("commit_message") or f"Upload {type(model).__name__}"
+        return upload(Path(folder), os.listdir(folder), repo_id, **kwargs)
 
 
 def upload(
     folder: Path,
+    names: list[str],
     repo_id: str,
     *,
     token: str | bool | None = None,
@@ -173,18 +163,26 @@ def upload(
     commit_description: str | None = None,
     create_pr: bool = False,
     revision: str | None = None,
-    **kwargs: Any,
+    tags: list[str] | None = None,
 ) -> Any:
-    """Create the repository if needed and upload ``folder`` through huggingface_hub."""
-    from huggingface_hub import HfApi
+    """Create the repository if needed and commit the files ``names`` of ``folder`` to it.
 
-    if kwargs:
-        raise TypeError(f"push_to_hub() got unexpected keyword arguments {sorted(kwargs)}")
+    As upstream: a repository without README.md gets one, with ``tags``; ``revision`` names a branch
+    that is made if it is not there.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from transformers.utils.hub import create_and_tag_model_card
+
     api = HfApi(token=token)
     repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-    return api.upload_folder(
+    card = str(create_and_tag_model_card(repo_id, tags, token=token)).encode("utf-8")
+    files: dict[str, Any] = {name: folder / name for name in sorted(names)}
+    files["README.md"] = card
+    if revision is not None and not revision.startswith("refs/pr") and not create_pr:
+        api.create_branch(repo_id, branch=revision, exist_ok=True)
+    return api.create_commit(
         repo_id=repo_id,
-        folder_path=folder,
+        operations=[CommitOperationAdd(name, content) for name, content in files.items()],
         commit_message=commit_message or "Upload model",
         commit_description=commit_description,
         create_pr=create_pr,
