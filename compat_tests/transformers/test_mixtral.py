@@ -1,9 +1,8 @@
 import numpy as np
 import paddle
 import pytest
-import torch
 import transformers
-from harness import TINY, batch, check_causal_lm, check_head, close, run_both, shifted_labels
+from harness import TINY, batch, check_causal_lm, check_head, check_router
 
 from hfpaddle.models.mixtral import MixtralForCausalLM
 
@@ -25,28 +24,6 @@ def test_mixtral(variant, tmp_path):
 )
 def test_mixtral_heads(head, tmp_path):
     check_head("mixtral", f"AutoModelFor{head}", tmp_path, **SMALL)
-
-
-def check_router(family: str, tmp_path, **overrides) -> None:
-    """Router logits, both losses and the gradient through the second, by config and by argument."""
-    theirs, ours = check_causal_lm(family, tmp_path, router_aux_loss_coef=0.7, **overrides)
-    # Only now: the original cannot generate with a mask while it computes this loss.
-    theirs.config.output_router_logits = ours.config.output_router_logits = True
-    ids, mask = batch()
-    inputs = {"input_ids": ids, "attention_mask": mask, "labels": shifted_labels(ids, mask)}
-    for given in (inputs, {"input_ids": ids[1:]}):
-        got, want = run_both(theirs, ours, **given)
-        assert list(got.keys()) == list(want.keys())
-        close(got.aux_loss.reshape([1]), want.aux_loss.reshape(1), "aux_loss")
-        real = given.get("attention_mask", np.ones([1, 11])).reshape(-1) > 0
-        assert len(got.router_logits) == len(want.router_logits)
-        for a, b in zip(got.router_logits, want.router_logits, strict=True):
-            close(paddle.to_tensor(a.numpy()[real]), b[torch.tensor(real)], "router logits")
-    got, want = run_both(theirs, ours, **inputs, output_router_logits=False)
-    assert got.router_logits is None and got.aux_loss is None and want.aux_loss is None
-    close(got.loss.reshape([1]), want.loss.reshape(1), "loss without aux_loss")
-    got, want = run_both(theirs.model, ours.model, input_ids=ids, output_router_logits=True)
-    assert list(got.keys()) == list(want.keys())
 
 
 def test_mixtral_router(tmp_path):

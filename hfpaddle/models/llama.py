@@ -6,11 +6,13 @@ Source: arXiv:2302.13971, arXiv:2307.09288, arXiv:2407.21783; checkpoints `meta-
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import transformers
+from paddle import nn
 
 from hfpaddle.converters.keymap import Drop, KeyMap, Tie
-from hfpaddle.layers import Attention, GatedMLP, RMSNorm
+from hfpaddle.layers import Attention, GatedMLP
 from hfpaddle.modeling.decoder import DecoderBlock, DecoderForCausalLM
 from hfpaddle.modeling.registry import register_model
 
@@ -19,7 +21,7 @@ from hfpaddle.modeling.registry import register_model
 class LlamaForCausalLM(DecoderForCausalLM):
     """Pre-norm blocks with rotary grouped-query attention and a gated MLP."""
 
-    config_class = transformers.LlamaConfig
+    config_class: Any = transformers.LlamaConfig
     key_map = KeyMap(
         (
             Drop("*.rotary_emb.inv_freq"),
@@ -34,20 +36,28 @@ class LlamaForCausalLM(DecoderForCausalLM):
         "model.layers.*.mlp.down_proj": "rowwise",
     }
 
-    @staticmethod
-    def make_block(config: transformers.LlamaConfig, layer: int) -> DecoderBlock:
+    @classmethod
+    def make_attention(cls, config: Any, layer: int) -> Attention:
+        return Attention(
+            config.hidden_size,
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+            layer,
+            bias=config.attention_bias,
+            dropout=config.attention_dropout,
+        )
+
+    @classmethod
+    def make_mlp(cls, config: Any, layer: int) -> nn.Layer:
+        return GatedMLP(
+            config.hidden_size, config.intermediate_size, config.hidden_act, config.mlp_bias
+        )
+
+    @classmethod
+    def make_block(cls, config: Any, layer: int) -> nn.Layer:
         return DecoderBlock(
-            self_attn=Attention(
-                config.hidden_size,
-                config.num_attention_heads,
-                config.num_key_value_heads,
-                config.head_dim,
-                layer,
-                bias=config.attention_bias,
-                dropout=config.attention_dropout,
-            ),
-            mlp=GatedMLP(
-                config.hidden_size, config.intermediate_size, config.hidden_act, config.mlp_bias
-            ),
-            norm=partial(RMSNorm, config.hidden_size, config.rms_norm_eps),
+            self_attn=cls.make_attention(config, layer),
+            mlp=cls.make_mlp(config, layer),
+            norm=partial(cls.make_norm, config),
         )

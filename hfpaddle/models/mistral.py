@@ -5,14 +5,13 @@ Source: arXiv:2310.06825; checkpoints `mistralai/Mistral-7B-*`.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import transformers
+from paddle import nn
 
 from hfpaddle.core.errors import UnsupportedConfigError
-from hfpaddle.layers import Attention, GatedMLP, RMSNorm
-from hfpaddle.modeling.decoder import DecoderBlock
+from hfpaddle.layers import Attention, GatedMLP
 from hfpaddle.modeling.registry import register_model
 from hfpaddle.models.llama import LlamaForCausalLM
 
@@ -51,9 +50,5 @@ class MistralForCausalLM(LlamaForCausalLM):
         )
 
     @classmethod
-    def make_block(cls, config: Any, layer: int) -> Any:
-        return DecoderBlock(
-            self_attn=cls.make_attention(config, layer),
-            mlp=GatedMLP(config.hidden_size, config.intermediate_size, config.hidden_act),
-            norm=partial(RMSNorm, config.hidden_size, config.rms_norm_eps),
-        )
+    def make_mlp(cls, config: Any, layer: int) -> nn.Layer:
+        return GatedMLP(config.hidden_size, config.intermediate_size, config.hidden_act)
