@@ -1,5 +1,8 @@
+import paddle
 import pytest
-from harness import check_causal_lm, check_head
+import torch
+from harness import batch, check_causal_lm, check_head, close, load_ours, run_both
+from safetensors.torch import load_file, save_file
 
 VARIANTS = {
     "default": {},
@@ -13,6 +16,20 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_opt(variant, tmp_path):
     check_causal_lm("opt", tmp_path, ffn_dim=48, **VARIANTS[variant])
+
+
+def test_opt_old_checkpoint(tmp_path):
+    """Names without prefix, and positions for a mask whose holes are in the middle."""
+    theirs, _ = check_causal_lm("opt", tmp_path, ffn_dim=48)
+    path = tmp_path / "theirs" / "model.safetensors"
+    old = {k.removeprefix("model."): v for k, v in load_file(path).items()}
+    save_file(old, path, {"format": "pt"})
+    ours = load_ours("AutoModelForCausalLM", tmp_path / "theirs")
+    ids, mask = batch()
+    mask[1, 3:5] = 0
+    got, want = run_both(theirs, ours, input_ids=ids, attention_mask=mask)
+    real = mask > 0
+    close(paddle.to_tensor(got.logits.numpy()[real]), want.logits[torch.tensor(real)], "logits")
 
 
 @pytest.mark.parametrize("head", ["SequenceClassification", "QuestionAnswering"])

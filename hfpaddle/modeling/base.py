@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import paddle
+import transformers
 from paddle import nn
 
 from hfpaddle import backends
@@ -45,6 +46,12 @@ class ModelMeta(type):
     """Wraps construction: the outermost model checks its config, ties and initialises weights."""
 
     def __call__(cls, config: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(config, transformers.PretrainedConfig):
+            raise TypeError(
+                f"Parameter config in `{cls.__name__}(config)` should be an instance of class "
+                f"`PreTrainedConfig`, not {type(config).__name__}. To create a model from a "
+                f"pretrained model use `{cls.__name__}.from_pretrained(PRETRAINED_MODEL_NAME)`."
+            )
         if building():
             return super().__call__(config, *args, **kwargs)
         with empty_parameters(), recording(config) as read:
@@ -68,6 +75,8 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
         neutral_config_keys: config fields of this family that change no number.
         plan: name pattern -> layout over the tensor-parallel axis.
         keep_in_float32: parts of parameter names that loading never casts to less.
+        keep_in_float32_from_half: those that loading as float16 (not bfloat16) keeps in float32.
+        optional_keys: buffers that a checkpoint may lack: their initial value is right then.
     """
 
     config_class: Any = None
@@ -78,6 +87,8 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
     neutral_config_keys: frozenset[str] = frozenset()
     plan: dict[str, str] = {}
     keep_in_float32: tuple[str, ...] = ()
+    keep_in_float32_from_half: tuple[str, ...] = ()
+    optional_keys: tuple[str, ...] = ()
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     gradient_checkpointing = False

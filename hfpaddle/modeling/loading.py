@@ -26,6 +26,7 @@ from hfpaddle.converters.mapped import tensor_bytes
 from hfpaddle.converters.pdparams import is_paddlenlp_layout, pdparams_to_hub
 from hfpaddle.core.dtypes import as_dtype, dtype_name, floating_dtype
 from hfpaddle.core.errors import (
+    CheckpointError,
     MissingFileError,
     UnsupportedArgumentError,
     UnsupportedModelError,
@@ -65,6 +66,17 @@ REFUSED = {
     "fusion_config": "the default",
     "experts_implementation": "the default",
 }
+
+
+# What `parse` takes out of the keywords of a call.
+ARGUMENTS = frozenset(
+    (
+        *(*INERT, *REFUSED, *WHERE, "use_auth_token", "trust_remote_code", "device_map"),
+        *("dtype", "torch_dtype", "attn_implementation", "variant", "use_safetensors"),
+        *("gguf_file", "ignore_mismatched_sizes", "key_mapping", "state_dict"),
+        *("generation_config", "output_loading_info"),
+    )
+)
 
 
 @dataclass
@@ -202,13 +214,22 @@ def load_generation_config(model: Any, request: Request, overrides: dict[str, An
     if not request.name:
         return
     read = transformers.GenerationConfig.from_pretrained
-    where = {"subfolder": request.subfolder, **request.hub, **overrides}
-    try:
-        model.generation_config = read(request.name, **where)
-    except OSError:
+    where = {"subfolder": request.subfolder, **request.hub}
+    if find_file(request.name, "generation_config.json", **where) is None:
         model.generation_config = read(
-            request.name, config_file_name="config.json", _from_model_config=True, **where
+            request.name,
+            config_file_name="config.json",
+            _from_model_config=True,
+            **where,
+            **overrides,
         )
+        return
+    try:
+        model.generation_config = read(request.name, **where, **overrides)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{request.name}: generation_config.json is malformed: {error}"
+        ) from error
 
 
 # Files and entries
@@ -299,7 +320,7 @@ def make_plan(
         else:
             filled[name] = entry
     report.loaded = len(filled)
-    report.missing_keys |= set(wanted) - set(renamed)
+    report.missing_keys |= set(wanted) - set(renamed) - set(model.optional_keys)
     return filled, report
 
 
@@ -405,7 +426,9 @@ def fill_model(model: Any, filled: dict[str, TensorEntry], dtype: Any, device: s
     targets = model.state_dict()
     parameters = {name for name, _ in model.named_parameters()}
     layers = model.sublayers(include_self=True)
-    precise = {part for layer in layers for part in getattr(layer, "keep_in_float32", ())}
+    kinds = ["keep_in_float32"]
+    kinds += ["keep_in_float32_from_half"] if dtype == paddle.float16 else []
+    precise = {part for layer in layers for kind in kinds for part in getattr(layer, kind, ())}
     for name, entry in filled.items():
         tensor = entry.load()
         wanted = dtype

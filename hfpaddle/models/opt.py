@@ -51,7 +51,7 @@ class OPTDecoderLayer(nn.Layer):
         self.dropout = Dropout(dropout)
 
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
-        if self.training and self.layerdrop and float(paddle.rand([1])) < self.layerdrop:
+        if self.training and self.layerdrop and float(paddle.rand([])) < self.layerdrop:
             return x_BSH
         h_BSH = self.self_attn_layer_norm(x_BSH) if self.norm_first else x_BSH
         x_BSH = x_BSH + self.dropout(self.self_attn(h_BSH, state))
