@@ -7,14 +7,9 @@ from typing import Any
 import transformers
 
 from hfpaddle.modeling.configs import config_from_pretrained
-from hfpaddle.modeling.hub import WHERE, resolve_revision, where
+from hfpaddle.modeling.hub import resolve_revision, where
+from hfpaddle.modeling.loading import ARGUMENTS
 from hfpaddle.modeling.registry import auto_model_class
-
-# Arguments that the loader itself looks at, though a config would take them.
-_LOADER = (
-    *("dtype", "torch_dtype", "attn_implementation", "quantization_config"),
-    *("trust_remote_code", "code_revision", "_from_auto", "_commit_hash"),
-)
 
 
 class _AutoModel:
@@ -38,10 +33,12 @@ class _AutoModel:
         if not isinstance(config, transformers.PretrainedConfig):
             name = pretrained_model_name_or_path if config is None else config
             kwargs["revision"] = resolve_revision(pretrained_model_name_or_path, **where(kwargs))
-            ours = {key: kwargs.pop(key) for key in _LOADER if key in kwargs}
-            source = {key: value for key, value in kwargs.items() if key in (*WHERE, "gguf_file")}
-            config, kwargs = config_from_pretrained(name, return_unused_kwargs=True, **kwargs)
-            kwargs |= ours | source
+            given = {key: kwargs.pop(key) for key in ARGUMENTS if key in kwargs}
+            source = {**where(given), "gguf_file": given.get("gguf_file")}
+            config, kwargs = config_from_pretrained(
+                name, return_unused_kwargs=True, **source, **kwargs
+            )
+            kwargs |= given
         model_class = auto_model_class(cls.__name__, config.model_type)
         return model_class.from_pretrained(
             pretrained_model_name_or_path, *args, config=config, **kwargs

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 
 from hfpaddle.core.errors import (
     CheckpointError,
+    HfpaddleError,
     MissingFileError,
+    UnsupportedConfigError,
     UnsupportedModelError,
     nearest,
 )
@@ -39,22 +43,45 @@ def config_from_pretrained(name: Any, *, config_class: Any = None, **kwargs: Any
     if gguf_file:
         return _config_of_gguf(name, gguf_file, kwargs)
     try:
+        model_type = _read_json(name, kwargs).get("model_type")
         if config_class is None:
-            raw, _ = transformers.PretrainedConfig.get_config_dict(name, **hub.where(kwargs))
-            config_class = _class_for(raw.get("model_type"), name)
+            config_class = _class_for(model_type, name)
         return config_class.from_pretrained(name, **kwargs)
-    except CheckpointError:
+    except HfpaddleError:
         raise
+    except StrictDataclassError as error:
+        raise UnsupportedConfigError(f"{name}: config.json is refused: {error}") from error
     except OSError as error:
         raise _explained(name, kwargs, error) from error
-    except json.JSONDecodeError as error:
+
+
+def _read_json(name: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return config.json as it is. Raises: MissingFileError, CheckpointError."""
+    if os.path.isfile(name):
+        path = Path(name)
+    else:
+        path = hub.find_file(name, "config.json", **kwargs)
+    if path is None:
+        raise _explained(name, kwargs, OSError("it has no file named config.json."))
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name}: config.json is not valid JSON: {error}.") from error
+    if not isinstance(value, dict):
+        kind = type(value).__name__
+        raise CheckpointError(f"{name}: config.json holds a {kind}, not a JSON object.")
+    return value
 
 
-def _class_for(model_type: str | None, name: Any) -> Any:
+def _class_for(model_type: Any, name: Any) -> Any:
     """Return the class that reads a config.json with this ``model_type``."""
-    if model_type is None or model_type in transformers.CONFIG_MAPPING:
-        return transformers.AutoConfig  # guesses from the name where model_type is absent
+    if not isinstance(model_type, str):
+        raise UnsupportedModelError(
+            f"{name}: config.json says model_type = {model_type!r}, which is no name. Add the "
+            "model_type, or load with the class for it. List the known with `hfpaddle models`."
+        )
+    if model_type in transformers.CONFIG_MAPPING:
+        return transformers.AutoConfig
     own = own_config_class(model_type)
     if own is None:
         raise UnsupportedModelError(
