@@ -19,6 +19,13 @@ from hfpaddle.modeling import registry
 PACKAGE = "hfpaddle.transformers"
 _MODELING = "hfpaddle.modeling"
 
+COLLATORS = (
+    "DataCollator DataCollatorMixin DataCollatorForLanguageModeling "
+    "DataCollatorForMultipleChoice DataCollatorForPermutationLanguageModeling "
+    "DataCollatorForSeq2Seq DataCollatorForTokenClassification DataCollatorWithFlattening "
+    "DataCollatorWithPadding DefaultDataCollator default_data_collator"
+).split()
+
 # Where our own names live; models are found through the registry and need no entry.
 OURS: dict[str, str] = {
     **dict.fromkeys(registry.AUTO_TABLES, f"{_MODELING}.auto"),
@@ -27,7 +34,8 @@ OURS: dict[str, str] = {
     "BatchEncoding": f"{PACKAGE}.tokenization",
     "PreTrainedModel": f"{_MODELING}.base",
     "Conv1D": "hfpaddle.layers",
-    "set_seed": f"{PACKAGE}.trainer_utils",
+    **dict.fromkeys(("set_seed", "enable_full_determinism"), f"{PACKAGE}.trainer_utils"),
+    **dict.fromkeys(COLLATORS, f"{PACKAGE}.data.data_collator"),
     "pipeline": f"{PACKAGE}.pipelines",
     "Pipeline": f"{PACKAGE}.pipelines",
     "TextGenerationPipeline": f"{PACKAGE}.pipelines",
