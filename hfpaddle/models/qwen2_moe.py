@@ -45,8 +45,11 @@ class Qwen2MoeForCausalLM(Qwen3MoeForCausalLM):
     config_class: Any = transformers.Qwen2MoeConfig
     model_class: Any = Qwen2MoeModel
     qa_prefix = "model"
-    # max_window_layers only derives layer_types, which is read.
-    neutral_config_keys = Qwen3MoeForCausalLM.neutral_config_keys | {"max_window_layers"}
+    # max_window_layers only derives layer_types, which is read; the size as in Qwen3-MoE.
+    neutral_config_keys = Qwen3MoeForCausalLM.neutral_config_keys | {
+        "max_window_layers",
+        "shared_expert_intermediate_size",
+    }
 
     @staticmethod
     def layer_types(config: Any) -> list[str]:

@@ -29,14 +29,13 @@ class Qwen3MoeForCausalLM(MixtralForCausalLM):
     config_class: Any = transformers.Qwen3MoeConfig
     model_class: Any = Qwen3MoeModel
     qa_prefix = "transformer"
-    # use_sliding_window only decides sliding_window, which is read. The sizes are read by the layers
-    # that have them: a model of sparse layers alone has no use for the dense size, and conversely.
+    # use_sliding_window only decides sliding_window, which is read. The rest is read by the layers
+    # that have it: a model of sparse layers alone has no use for the dense size, and conversely.
     neutral_config_keys = MixtralForCausalLM.neutral_config_keys | {
         "use_sliding_window",
         "intermediate_size",
         "moe_intermediate_size",
         "norm_topk_prob",
-        "shared_expert_intermediate_size",
     }
     plan = LlamaForCausalLM.plan | {
         "model.layers.*.mlp.experts.*.{gate,up}_proj": "colwise",
