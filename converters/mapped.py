@@ -46,6 +46,7 @@ _VIEWED_DTYPES = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 MAX_RANK = 9  # paddle.Tensor has no more axes
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux; not in every Python's module
 _EXPANSION_BYTES = 64 << 20
+_files: weakref.WeakSet[MappedFile] = weakref.WeakSet()
 
 
 def show(value: Any) -> str:
@@ -99,6 +100,7 @@ class MappedFile:
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path} cannot be memory-mapped: {error}.") from error
         self.array = np.frombuffer(self._map, dtype=np.uint8)
+        _files.add(self)
 
     def bytes(self, start: int, stop: int) -> bytes:
         """A copy of the bytes from ``start`` to ``stop``, cut at the end of the file."""
@@ -123,6 +125,24 @@ class MappedFile:
                 )
             done += count
         return out
+
+
+def release_pages(tensor: paddle.Tensor) -> None:
+    """Give back the memory behind a tensor that lies in a mapped file and was not written to.
+
+    After a cast or a move of the weights, so that source and result are not both resident. The
+    tensor stays valid: its pages are read again if they are needed. Other tensors are left alone.
+    """
+    if not tensor.place.is_cpu_place() or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    first, length = tensor.data_ptr(), tensor.size * tensor.element_size()
+    for file in _files:
+        offset = first - file.array.ctypes.data
+        if 0 <= offset and offset + length <= file.size:
+            page = mmap.PAGESIZE
+            start, stop = -(-offset // page) * page, (offset + length) // page * page
+            if start < stop:
+                file._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
 def _copy_on_write(handle: int, size: int) -> mmap.mmap:

@@ -3,12 +3,13 @@
 import json
 import shutil
 
+import gguf
 import numpy as np
 import paddle
 import pytest
 import torch
 import transformers
-from folders import copy_of, edit_config, make, scores, state
+from folders import copy_of, edit_config, make, run, scores, state
 from harness import TINY, batch
 from safetensors.torch import load_file, save_file
 
@@ -606,3 +607,123 @@ def test_positional_model_arguments_and_batch(llama):
     loss = model(input_ids=paddle.to_tensor(ids), labels=paddle.to_tensor(ids)).loss
     loss.backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+# GGUF
+
+
+def write_gguf(path, quantised=True):
+    """A tiny llama as llama.cpp would write it, with random weights, in Q8_0 where rows allow."""
+    rng = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(path, "llama")
+    sizes = {"block_count": 2, "embedding_length": 32, "feed_forward_length": 64}
+    sizes |= {"context_length": 64, "attention.head_count": 4, "attention.head_count_kv": 2}
+    for key, value in {**sizes, "vocab_size": 99, "rope.dimension_count": 8}.items():
+        writer.add_uint32(f"llama.{key}", value)
+    writer.add_float32("llama.rope.freq_base", 10000.0)
+    writer.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-6)
+    writer.add_token_list([f"t{i}" for i in range(99)])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_pad_token_id(0)
+    block = {"attn_q": (32, 32), "attn_k": (16, 32), "attn_v": (16, 32), "attn_output": (32, 32)}
+    block |= {"ffn_gate": (64, 32), "ffn_up": (64, 32), "ffn_down": (32, 64)}
+    block |= {"attn_norm": (32,), "ffn_norm": (32,)}
+    shapes = {"token_embd": (99, 32), "output": (99, 32), "output_norm": (32,)}
+    shapes |= {f"blk.{i}.{name}": shape for i in range(2) for name, shape in block.items()}
+    kind = gguf.GGMLQuantizationType.Q8_0
+    for name, shape in shapes.items():
+        values = rng.standard_normal(shape, dtype=np.float32) * shape[-1] ** -0.5
+        values = 1 + values if len(shape) == 1 else values
+        packed = quantised and len(shape) == 2
+        data = gguf.quantize(values, kind) if packed else values
+        writer.add_tensor(f"{name}.weight", data, raw_dtype=kind if packed else None)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+def test_gguf(tmp_path, quantised):
+    """Logits and greedy tokens as upstream; a name inside the folder, or a path."""
+    write_gguf(tmp_path / "tiny.gguf", quantised)
+    before = state(tmp_path)
+    want = transformers.AutoModelForCausalLM.from_pretrained
+    theirs = want(tmp_path, gguf_file="tiny.gguf", dtype=torch.float32)
+    ids = batch()[0][1:]
+    tokens = theirs.generate(torch.tensor(ids), max_new_tokens=12, do_sample=False).tolist()
+    for cls in (AutoModelForCausalLM, LlamaForCausalLM):
+        ours = cls.from_pretrained(tmp_path, gguf_file="tiny.gguf", dtype="float32")
+        same(ours, theirs)
+        got = ours.generate(paddle.to_tensor(ids), max_new_tokens=12, do_sample=False)
+        assert got.tolist() == tokens
+    (tmp_path / "sub").mkdir()
+    shutil.move(tmp_path / "tiny.gguf", tmp_path / "sub" / "tiny.gguf")
+    same(load(tmp_path, gguf_file="tiny.gguf", subfolder="sub", dtype="float32"), theirs)
+    shutil.move(tmp_path / "sub" / "tiny.gguf", tmp_path / "tiny.gguf")
+    ours.save_pretrained(tmp_path / "saved")
+    shutil.rmtree(tmp_path / "sub")
+    same(want(tmp_path / "saved"), theirs, 1e-6 if quantised else 0.0)
+    shutil.rmtree(tmp_path / "saved")
+    assert state(tmp_path).keys() == before.keys()
+    default, upstream = load(tmp_path, gguf_file="tiny.gguf"), want(tmp_path, gguf_file="tiny.gguf")
+    assert default.dtype.name.lower() == str(upstream.dtype).removeprefix("torch.")
+    with pytest.raises(MissingFileError, match=r"has no file 'other.gguf'; it has \['tiny.gguf'"):
+        load(tmp_path, gguf_file="other.gguf")
+    (tmp_path / "tiny.gguf").write_bytes((tmp_path / "tiny.gguf").read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match="tiny.gguf"):
+        load(tmp_path, gguf_file="tiny.gguf")
+
+
+# Memory
+
+BIG = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 4, "vocab_size": 8192}
+MEASURE = """
+import sys
+import paddle
+from hfpaddle.transformers import AutoModelForCausalLM
+
+def memory(key):
+    lines = dict(line.split(":") for line in open("/proc/self/status"))
+    return int(lines[key].split()[0]) * 1024
+
+load = AutoModelForCausalLM.from_pretrained
+load(sys.argv[1])(paddle.to_tensor([[5, 6]]))  # what first use costs is no weight
+open("/proc/self/clear_refs", "w").write("5")
+baseline = memory("VmRSS")
+model = load(sys.argv[2], **eval(sys.argv[3]))
+if sys.argv[4] == "use":
+    with paddle.no_grad():
+        model(paddle.to_tensor([[5]]), use_cache=False)
+print(memory("VmHWM") - baseline)
+"""
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory):
+    """A checkpoint of about 300 MB, and its size."""
+    folder = tmp_path_factory.mktemp("big")
+    config = transformers.LlamaConfig(**{**TINY, **BIG, "num_attention_heads": 8})
+    with torch.device("meta"):
+        shapes = {k: v.shape for k, v in transformers.LlamaForCausalLM(config).state_dict().items()}
+    block = torch.randn(1 << 20) * 0.02
+    weights = {
+        name: block.repeat(-(-shape.numel() // block.numel()))[: shape.numel()].reshape(shape)
+        for name, shape in shapes.items()
+    }
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config.dtype = "float32"
+    config.save_pretrained(folder)
+    yield folder, (folder / "model.safetensors").stat().st_size
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"dtype": "bfloat16"}], ids=str)
+def test_peak_memory(llama, big, arguments):
+    """Loading takes what the checkpoint takes, and using it no second copy."""
+    folder, size = big
+    assert size > 250e6
+    for use in ("load", "use"):
+        peak = int(run(MEASURE, llama[0], folder, arguments, use).stdout.split()[-1])
+        assert peak <= 1.15 * size + 20e6, f"{use}: {peak / size:.2f} of the checkpoint"

@@ -22,7 +22,7 @@ import transformers
 from hfpaddle import backends
 from hfpaddle.converters import folder
 from hfpaddle.converters.entry import TensorEntry
-from hfpaddle.converters.mapped import tensor_bytes
+from hfpaddle.converters.mapped import release_pages, tensor_bytes
 from hfpaddle.converters.pdparams import is_paddlenlp_layout, pdparams_to_hub
 from hfpaddle.core.dtypes import as_dtype, dtype_name, floating_dtype
 from hfpaddle.core.errors import (
@@ -430,7 +430,7 @@ def fill_model(model: Any, filled: dict[str, TensorEntry], dtype: Any, device: s
     kinds += ["keep_in_float32_from_half"] if dtype == paddle.float16 else []
     precise = {part for layer in layers for kind in kinds for part in getattr(layer, kind, ())}
     for name, entry in filled.items():
-        tensor = entry.load()
+        source = tensor = entry.load()
         wanted = dtype
         if any(f".{part}." in f".{name}." for part in precise):
             wanted = paddle.float32
@@ -439,6 +439,8 @@ def fill_model(model: Any, filled: dict[str, TensorEntry], dtype: Any, device: s
         if not backends.shares_host_memory(device):
             tensor = tensor.to(device)
         assign(targets[name], tensor)
+        if tensor is not source:
+            release_pages(source)
 
 
 # Entry points
