@@ -93,6 +93,7 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
     supports_gradient_checkpointing = True
     gradient_checkpointing = False
     model_type: str | None = None
+    from_checkpoint = False
     _untied: frozenset[str] = frozenset()
 
     def __init__(self, config: Any, *_: Any, **__: Any) -> None:

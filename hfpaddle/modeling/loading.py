@@ -514,6 +514,7 @@ def finish(model: Any, dtype: Any, request: Request) -> None:
     if request.device != "cpu":
         model._to_impl(device=request.device)
     model.config.dtype = dtype_name(dtype)
+    model.from_checkpoint = True
     model.eval()
 
 

@@ -26,7 +26,19 @@ def hub_tensors(model: Any, state_dict: dict[str, Any] | None = None) -> dict[st
     tensors = model.state_dict() if state_dict is None else state_dict
     ties = {target: source for target, source in model.active_ties().items() if source in tensors}
     kept = {name: t for name, t in tensors.items() if name not in ties}
-    return {model.key_map.to_hub(name): tensor for name, tensor in kept.items()}
+    found = {model.key_map.to_hub(name): tensor for name, tensor in kept.items()}
+    # Shards are cut in this order. Upstream sorts what came from a checkpoint, and that alone.
+    return dict(sorted(found.items(), key=natural_order)) if model.from_checkpoint else found
+
+
+def natural_order(item: tuple[str, Any]) -> list[tuple]:
+    """Sort key that puts ``layers.2`` before ``layers.10``, and numbers before words."""
+    parts = []
+    for part in item[0].split("."):
+        text = part.rstrip("0123456789")
+        number = part[len(text) :]
+        parts.append((int(bool(text)), text, int(number or -1)))
+    return parts
 
 
 def tensor_size(tensor: paddle.Tensor) -> int:
