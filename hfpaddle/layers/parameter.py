@@ -10,6 +10,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 import paddle
@@ -81,3 +82,9 @@ def truncated_normal(std: float, cutoff: float) -> Callable[[list[int]], np.ndar
         return np.clip(values, -cutoff * std, cutoff * std)
 
     return draw
+
+
+def with_std(layer: Any, std: float) -> Any:
+    """Return ``layer``, to be initialised with standard deviation ``std``."""
+    layer.init_std = std
+    return layer

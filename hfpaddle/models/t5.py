@@ -6,7 +6,6 @@ Shape letters: B batch, S queries, T keys, H hidden, N heads, V vocabulary, C cl
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from paddle import nn
 from hfpaddle.backends import compute_dtype
 from hfpaddle.converters.keymap import Drop, KeyMap, Tie
 from hfpaddle.layers import Attention, Dropout, Embedding, Linear, RMSNorm, activation
-from hfpaddle.layers.parameter import fill, initialized
+from hfpaddle.layers.buckets import position_buckets
+from hfpaddle.layers.parameter import fill, initialized, with_std
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.encoder_decoder import (
@@ -33,35 +33,6 @@ from hfpaddle.modeling.encoder_decoder import (
 from hfpaddle.modeling.losses import token_loss
 from hfpaddle.modeling.outputs import TokenClassifierOutput
 from hfpaddle.modeling.registry import register_model
-
-
-def with_std(layer: nn.Layer, std: float) -> nn.Layer:
-    """Return ``layer``, to be initialised with standard deviation ``std``."""
-    layer.init_std = std
-    return layer
-
-
-def position_buckets(
-    distances: np.ndarray, bidirectional: bool, buckets: int, max_distance: int
-) -> np.ndarray:
-    """Return the bucket of each distance "key's position minus query's", int64, same shape.
-
-    Half of the buckets hold one distance each; the others grow like a logarithm up to
-    ``max_distance``. Bidirectional attention gives half of all buckets to keys that follow.
-    """
-    result = np.zeros_like(distances)
-    if bidirectional:
-        buckets //= 2
-        result = (distances > 0) * buckets
-        distances = np.abs(distances)
-    else:
-        distances = np.maximum(-distances, 0)
-    exact = buckets // 2
-    far = np.maximum(distances, exact).astype(np.float32)
-    # In float32 step by step, since distances at the edge of a bucket depend on the rounding.
-    grown = np.log(far / np.float32(exact)) / np.float32(math.log(max_distance / exact))
-    far_bucket = exact + (grown * np.float32(buckets - exact)).astype(np.int64)
-    return result + np.where(distances < exact, distances, np.minimum(far_bucket, buckets - 1))
 
 
 class T5LayerNorm(RMSNorm):
