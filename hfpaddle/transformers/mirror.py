@@ -26,6 +26,17 @@ COLLATORS = (
     "DataCollatorWithPadding DefaultDataCollator default_data_collator"
 ).split()
 
+SCHEDULES = (
+    "Adafactor GreedyLR get_adafactor_schedule get_constant_schedule "
+    "get_constant_schedule_with_warmup get_cosine_schedule_with_warmup "
+    "get_cosine_with_hard_restarts_schedule_with_warmup "
+    "get_cosine_with_min_lr_schedule_with_warmup "
+    "get_cosine_with_min_lr_schedule_with_warmup_lr_rate get_greedy_schedule "
+    "get_inverse_sqrt_schedule get_linear_schedule_with_warmup "
+    "get_polynomial_decay_schedule_with_warmup get_reduce_on_plateau_schedule get_scheduler "
+    "get_wsd_schedule"
+).split()
+
 # Where our own names live; models are found through the registry and need no entry.
 OURS: dict[str, str] = {
     **dict.fromkeys(registry.AUTO_TABLES, f"{_MODELING}.auto"),
@@ -35,6 +46,9 @@ OURS: dict[str, str] = {
     "PreTrainedModel": f"{_MODELING}.base",
     "Conv1D": "hfpaddle.layers",
     **dict.fromkeys(("set_seed", "enable_full_determinism"), f"{PACKAGE}.trainer_utils"),
+    **dict.fromkeys(SCHEDULES, f"{PACKAGE}.optimization"),
+    "TrainingArguments": f"{PACKAGE}.training_args",
+    "Seq2SeqTrainingArguments": f"{PACKAGE}.training_args_seq2seq",
     **dict.fromkeys(COLLATORS, f"{PACKAGE}.data.data_collator"),
     "pipeline": f"{PACKAGE}.pipelines",
     "Pipeline": f"{PACKAGE}.pipelines",
