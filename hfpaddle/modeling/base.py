@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import paddle
 import transformers
@@ -15,11 +15,10 @@ from paddle import nn
 from hfpaddle import backends
 from hfpaddle.converters.keymap import KeyMap
 from hfpaddle.core.dtypes import as_dtype, is_dtype
-from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.core.errors import UnsupportedArgumentError, WeightMismatchError
 from hfpaddle.core.logging import warn_once
 from hfpaddle.layers.basic import Conv1D, Embedding, LayerNorm, Linear, RMSNorm
 from hfpaddle.layers.parameter import (
-    assign,
     empty_parameters,
     fill,
     initialized,
@@ -28,6 +27,7 @@ from hfpaddle.layers.parameter import (
 )
 from hfpaddle.modeling import loading, saving
 from hfpaddle.modeling.config_rules import building, recording, refuse_unread
+from hfpaddle.modeling.resizing import resize_layer, resize_rows
 
 _no_init: ContextVar[bool] = ContextVar("no_init", default=False)
 
@@ -40,6 +40,16 @@ def no_init_weights() -> Iterator[None]:
         yield
     finally:
         _no_init.reset(token)
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `PreTrainedModel.load_state_dict` found on one side only."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        return tuple.__repr__(self) if any(self) else "<All keys matched successfully>"
 
 
 class ModelMeta(type):
@@ -205,6 +215,43 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
             layer._parameters[name] = parameter(layer._parameters[name].shape)
         self._untied = self._untied | {target}
 
+    def load_state_dict(
+        self, state_dict: dict[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
+        """Copy tensors into the parameters and buffers of these names, cast to their dtype.
+
+        ``assign`` is accepted: values are copied either way.
+        Returns: names that are missing and unexpected. Raises: WeightMismatchError for any of these
+        if ``strict``, and for another shape always; nothing is copied then.
+        """
+        targets = self.state_dict()
+        missing = [name for name in targets if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in targets]
+        problems = []
+        if strict:
+            for kind, names in (("Unexpected", unexpected), ("Missing", missing)):
+                if names:
+                    listed = ", ".join(f'"{name}"' for name in names)
+                    problems.append(f"{kind} key(s) in state_dict: {listed}. ")
+        shared = {name: state_dict[name] for name in targets if name in state_dict}
+        for name, value in shared.items():
+            ours, theirs = list(targets[name].shape), list(value.shape)
+            if ours != theirs:
+                problems.append(
+                    f"size mismatch for {name}: copying a param with shape {theirs} from "
+                    f"checkpoint, the shape in current model is {ours}."
+                )
+        if problems:
+            listed = "\n\t".join(problems)
+            raise WeightMismatchError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}"
+            )
+        with paddle.no_grad():
+            for name, value in shared.items():
+                target = targets[name]
+                target.set_value(paddle.to_tensor(value).astype(target.dtype).to(target.place))
+        return IncompatibleKeys(missing, unexpected)
+
     def _owner(self, path: str) -> tuple[nn.Layer, str]:
         """Return the layer that holds the parameter at ``path`` and its name there."""
         *parents, name = path.split(".")
@@ -327,61 +374,36 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
         Args:
             new_num_tokens: rows wanted; None keeps the number.
             pad_to_multiple_of: round up to a multiple of this.
-            mean_resizing: new rows become the mean of the old ones, else random.
+            mean_resizing: new rows are drawn close to the mean of the old ones, else as in a new
+                model; both as the original draws them.
         Returns: the input embedding.
         """
         table = self.get_input_embeddings()
-        rows = table.weight.shape[0] if new_num_tokens is None else new_num_tokens
-        if pad_to_multiple_of:
-            rows = -(-rows // pad_to_multiple_of) * pad_to_multiple_of
-        if rows == table.weight.shape[0]:
+        if new_num_tokens is None and pad_to_multiple_of is None:
             return table
+        rows = table.weight.shape[0] if new_num_tokens is None else new_num_tokens
+        if pad_to_multiple_of is not None:
+            if not isinstance(pad_to_multiple_of, int):
+                raise ValueError(f"pad_to_multiple_of={pad_to_multiple_of!r} is not an integer")
+            rows = -(-rows // pad_to_multiple_of) * pad_to_multiple_of
         head = self.get_output_embeddings()
         tied = head is not None and head.weight is table.weight
-        self._resize_rows(table, "weight", rows, mean_resizing)
-        table.num_embeddings = rows
-        if head is not None:
-            if tied:
-                head.weight = table.weight
-            else:
-                self._resize_rows(head, "weight", rows, mean_resizing)
-            head.out_features = rows
+        std = self.initializer_std()
+        if rows != table.weight.shape[0]:
+            resize_layer(self, table, rows, mean_resizing, std)
+        if tied:
+            head.weight, head.out_features = table.weight, rows
             if getattr(head, "bias", None) is not None and head.bias.shape[0] != rows:
-                self._resize_rows(head, "bias", rows, False, 0.0)
-        self.config.vocab_size = rows
+                resize_rows(self, head, "bias", rows)
+        elif head is not None and head.weight.shape[0] != rows:
+            resize_layer(self, head, rows, mean_resizing, std)
+        self.config.get_text_config().vocab_size = self.vocab_size = rows
         self._after_resize(rows)
         self.tie_weights()
         return table
 
     def _after_resize(self, rows: int) -> None:
         """Resize what a family keeps per token besides the two tables."""
-
-    def _resize_rows(
-        self, layer: nn.Layer, name: str, rows: int, mean: bool, value: float | None = None
-    ) -> None:
-        old = getattr(layer, name)
-        kept = min(rows, old.shape[0])
-        with paddle.no_grad():
-            parts = [old[:kept].astype("float32")]
-            if rows > kept:
-                shape = [rows - kept, *old.shape[1:]]
-                with empty_parameters():
-                    new = parameter(shape)
-                fill(new, normal(self.initializer_std()) if value is None else value)
-                if mean:
-                    new = old.astype("float32").mean(axis=0, keepdim=True).expand(shape)
-                parts.append(new.to(old.place))
-            joined = paddle.concat(parts).astype(old.dtype)
-        # Sharing memory leaves a parameter's shape as it was, so a new one takes the old one's
-        # place, wherever it is tied.
-        with empty_parameters():
-            resized = parameter(joined.shape)
-        assign(resized, joined)
-        resized.stop_gradient = old.stop_gradient
-        for owner in self.sublayers(include_self=True):
-            for key, param in owner._parameters.items():
-                if param is old:
-                    owner._parameters[key] = resized
 
     # Training switches
 

@@ -40,6 +40,7 @@ from hfpaddle.modeling.encoder_heads import (
 from hfpaddle.modeling.losses import sequence_classification_loss, token_loss
 from hfpaddle.modeling.outputs import BaseModelOutput
 from hfpaddle.modeling.registry import register_model
+from hfpaddle.modeling.resizing import resize_rows
 from hfpaddle.models.bert import Heads
 
 
@@ -67,7 +68,7 @@ class DebertaMaskedLM(EncoderForMaskedLM):
         if self.legacy:
             self.cls.predictions.bias = self.cls.predictions.decoder.bias
         else:
-            self._resize_rows(self.lm_predictions.lm_head, "bias", rows, False, 0.0)
+            resize_rows(self, self.lm_predictions.lm_head, "bias", rows)
 
 
 class Pooled:
