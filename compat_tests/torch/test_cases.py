@@ -1,0 +1,93 @@
+"""hfpaddle.torch gives what torch gives for the snippets of cases.txt, each side in its own process.
+
+A result is the same when type, dtype, shape and values agree: to 4 decimals, 3 for half types.
+Where torch raises, hfpaddle.torch must raise the same built-in kind of error. The cases in
+out_of_scope.txt (``group: name :: reason``) must raise an error that says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def read_names() -> list[str]:
+    names, group = [], ""
+    for line in (HERE / "cases.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            group = line[3:]
+        elif line.strip():
+            names.append(f"{group}: {line.split(' :: ', 1)[0]}")
+    return names
+
+
+def out_of_scope() -> dict[str, str]:
+    lines = (HERE / "out_of_scope.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" :: ", 1) for line in lines if line.strip())
+
+
+@cache
+def results(side: str) -> dict[str, dict]:
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "out.json"
+        command = [sys.executable, "-W", "ignore", HERE / "evaluate.py", side]
+        subprocess.run(
+            [*command, HERE / "cases.txt", out],
+            check=True,
+            cwd=folder,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        records = json.loads(out.read_text(encoding="utf-8"))
+    return {f"{record['group']}: {record['name']}": record for record in records}
+
+
+def differs(theirs: dict, ours: dict) -> str | None:
+    """Why the two records are not the same, or None."""
+    if "error" in theirs:
+        if "error" not in ours:
+            return f"torch raises {theirs['error']}: {theirs['message']}; here {ours['value']}"
+        same = theirs["error"] in (ours["error"], *ours["kinds"])
+        return None if same else f"torch raises {theirs['error']}, here {ours['error']}"
+    if "error" in ours:
+        return f"{theirs['value']} expected; {ours['error']}: {ours['message']}"
+    if theirs["value"] != ours["value"]:
+        return f"{theirs['value']} expected; got {ours['value']}"
+    return None
+
+
+@pytest.mark.parametrize("case", read_names())
+def test_case(case):
+    excused = out_of_scope()
+    ours = results("hfpaddle")[case]
+    if case in excused:
+        assert ours.get("error") in ("MissingFeatureError", "UnsupportedArgumentError"), ours
+        return
+    assert differs(results("torch")[case], ours) is None
+
+
+def test_every_exception_is_a_case():
+    assert set(out_of_scope()) <= set(read_names())
+    assert all(reason.strip() for reason in out_of_scope().values())
+
+
+def main() -> None:
+    """Print the score, and the cases that differ."""
+    theirs, ours = results("torch"), results("hfpaddle")
+    wrong = {name: differs(theirs[name], ours[name]) for name in theirs}
+    wrong = {name: why for name, why in wrong.items() if why}
+    for name, why in wrong.items():
+        print(f"{name} | {why[:300]}")
+    print(f"{len(theirs) - len(wrong)} of {len(theirs)} agree with torch")
+
+
+if __name__ == "__main__":
+    main()

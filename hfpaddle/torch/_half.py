@@ -1,0 +1,64 @@
+"""float16 and bfloat16 where Paddle has no kernel for them (the CPU): compute in float32."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import paddle
+
+from hfpaddle.torch._dtypes import HALVES
+
+_NO_KERNEL = "is not registered"
+
+
+def widened(value: Any) -> Any:
+    """``value`` with every half tensor in it as float32."""
+    if isinstance(value, paddle.Tensor):
+        return paddle.cast(value, "float32") if value.dtype in HALVES else value
+    if isinstance(value, (list, tuple)):
+        return type(value)(widened(item) for item in value)
+    return value
+
+
+def half_dtype(values: Any) -> Any:
+    """The dtype of the first half tensor in ``values``, or None."""
+    for value in values:
+        if isinstance(value, paddle.Tensor) and value.dtype in HALVES:
+            return value.dtype
+        if isinstance(value, (list, tuple)):
+            found = half_dtype(value)
+            if found is not None:
+                return found
+    return None
+
+
+def narrowed(value: Any, dtype: Any) -> Any:
+    """``value`` with every float32 tensor in it as ``dtype``."""
+    if isinstance(value, paddle.Tensor):
+        return paddle.cast(value, dtype) if value.dtype is paddle.float32 else value
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(narrowed(item, dtype) for item in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(narrowed(item, dtype) for item in value)
+    return value
+
+
+def lifted(function: Callable) -> Callable:
+    """``function`` (pure, of tensors), which then works for half tensors on every device."""
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except RuntimeError as error:
+            if _NO_KERNEL not in str(error):
+                raise
+            dtype = half_dtype((*args, *kwargs.values()))
+            if dtype is None:
+                raise
+        wide = {name: widened(value) for name, value in kwargs.items()}
+        return narrowed(function(*widened(args), **wide), dtype)
+
+    return call

@@ -1,0 +1,158 @@
+"""Switch torch's methods on Paddle's own classes on and off.
+
+Scripts hold ``paddle.Tensor`` and ``paddle.nn.Layer`` objects. ``install_methods`` gives those
+classes the methods of torch, ``uninstall_methods`` puts back what was there. A method is either
+
+- ``added``: Paddle has none of that name; or
+- ``by caller``: Paddle has one with another meaning. Code of a library written for Paddle (the
+  ``paddle*`` packages, safetensors, hfpaddle itself) keeps Paddle's meaning, all other code
+  gets torch's. The module that the calling frame belongs to decides.
+
+``switched_methods`` returns the table, which `hfpaddle check` and the documentation read.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from sys import _getframe
+from typing import Any, NamedTuple
+
+ADDED, BY_CALLER = "added", "by caller"
+
+# Parts of the torch surface that are written in torch's terms; the rest of hfpaddle is in Paddle's.
+_IN_TORCH_TERMS = tuple(f"hfpaddle.torch.{part}" for part in ("nn", "optim", "utils", "amp"))
+_PADDLE_LIBRARIES = ("paddle", "hfpaddle", "safetensors", "visualdl")
+_MISSING: Any = object()
+
+
+class Switched(NamedTuple):
+    """One switched attribute: ``owner`` is "Tensor", "Layer", ...; ``kind`` added or by caller."""
+
+    owner: str
+    name: str
+    kind: str
+    note: str
+
+
+class _Libraries(dict):
+    """Module name -> whether its code means Paddle's method. Filled as modules call."""
+
+    def __missing__(self, module: str) -> bool:
+        top = module.partition(".")[0]
+        paddles = top.startswith("paddle") or top in _PADDLE_LIBRARIES
+        own = module.startswith(_IN_TORCH_TERMS) or (
+            module.startswith("hfpaddle.torch.") and module.endswith("_test")
+        )
+        self[module] = value = paddles and not own
+        return value
+
+
+LIBRARIES = _Libraries()
+
+
+class _Entry(NamedTuple):
+    owner: type
+    name: str
+    value: Any
+    row: Switched
+
+
+_entries: list[_Entry] = []
+_originals: list[tuple[type, str, Any]] = []
+
+
+def added(owner: type, name: str, value: Any, note: str = "") -> None:
+    """Declare an attribute that Paddle lacks. One that it has is left alone, and not listed."""
+    if not hasattr(owner, name):
+        _declare(owner, name, value, ADDED, note)
+
+
+def by_caller(owner: type, name: str, function: Callable, note: str) -> None:
+    """Declare a method with two meanings: Paddle's for libraries, ``function`` for scripts.
+
+    Where Paddle has no such method there is one meaning, and it is an added one.
+    """
+    original = getattr(owner, name, None)
+    if original is None:
+        return _declare(owner, name, function, ADDED, note)
+
+    def method(self, *args, **kwargs):
+        if LIBRARIES[_getframe(1).f_globals.get("__name__", "")]:
+            return original(self, *args, **kwargs)
+        return function(self, *args, **kwargs)
+
+    functools.update_wrapper(method, function)
+    method.__name__ = name
+    _declare(owner, name, method, BY_CALLER, note)
+
+
+def operator_by_caller(owner: type, name: str, function: Callable, note: str) -> None:
+    """As :func:`by_caller` for a method of one argument, without the cost of packing it."""
+    original = getattr(owner, name, None) or _not_implemented
+
+    def method(self, other):
+        if LIBRARIES[_getframe(1).f_globals.get("__name__", "")]:
+            return original(self, other)
+        return function(self, other)
+
+    method.__name__ = name
+    _declare(owner, name, method, BY_CALLER, note)
+
+
+def property_by_caller(
+    owner: type, name: str, get: Callable, set: Callable | None = None, note: str = ""
+) -> None:
+    """Declare an attribute with two meanings. Without ``set``, setting keeps Paddle's meaning."""
+    original = getattr(owner, name)
+
+    def getter(self):
+        if LIBRARIES[_getframe(1).f_globals.get("__name__", "")]:
+            return original.__get__(self)
+        return get(self)
+
+    def setter(self, value):
+        if set is None or LIBRARIES[_getframe(1).f_globals.get("__name__", "")]:
+            return original.__set__(self, value)
+        return set(self, value)
+
+    _declare(owner, name, property(getter, setter), BY_CALLER, note)
+
+
+def called_by_library(depth: int = 2) -> bool:
+    """Whether the frame that called the caller belongs to a library written for Paddle."""
+    return LIBRARIES[_getframe(depth).f_globals.get("__name__", "")]
+
+
+def install_methods() -> None:
+    """Switch every declared attribute on that is not on yet."""
+    on = {(owner, name) for owner, name, _ in _originals}
+    for owner, name, value, _ in _entries:
+        if (owner, name) not in on:
+            _originals.append((owner, name, vars(owner).get(name, _MISSING)))
+            setattr(owner, name, value)
+
+
+def uninstall_methods() -> None:
+    """Put every attribute back as Paddle made it."""
+    while _originals:
+        owner, name, original = _originals.pop()
+        if original is _MISSING:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, original)
+
+
+def switched_methods() -> list[Switched]:
+    """The table of declared attributes, in order of owner and name."""
+    return sorted(entry.row for entry in _entries)
+
+
+def _declare(owner: type, name: str, value: Any, kind: str, note: str) -> None:
+    if any(entry.owner is owner and entry.name == name for entry in _entries):
+        raise ValueError(f"{owner.__name__}.{name} is declared twice")
+    _entries.append(_Entry(owner, name, value, Switched(owner.__name__, name, kind, note)))
+
+
+def _not_implemented(self, *args):
+    return NotImplemented
