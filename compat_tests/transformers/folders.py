@@ -24,7 +24,8 @@ OTHER_COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 def make(folder: Path, family: str = "llama", auto: str = "AutoModelForCausalLM", **fields) -> Any:
     """Let the original write a tiny model; ``torch_dtype`` is its storage dtype. Returns it."""
     dtype = fields.pop("torch_dtype", None)
-    theirs = original(auto, transformers.AutoConfig.for_model(family, **TINY, **fields), folder)
+    config = transformers.AutoConfig.for_model(family, **{**TINY, **fields})
+    theirs = original(auto, config, folder)
     if dtype is not None:
         theirs = theirs.to(dtype)
         theirs.save_pretrained(folder)

@@ -49,10 +49,12 @@ def config_from_pretrained(name: Any, *, config_class: Any = None, **kwargs: Any
         return config_class.from_pretrained(name, **kwargs)
     except HfpaddleError:
         raise
-    except StrictDataclassError as error:
-        raise UnsupportedConfigError(f"{name}: config.json is refused: {error}") from error
     except OSError as error:
         raise _explained(name, kwargs, error) from error
+    except (StrictDataclassError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnsupportedConfigError(
+            f"{name}: config.json is refused: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _read_json(name: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
