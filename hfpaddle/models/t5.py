@@ -240,13 +240,8 @@ class T5EncoderModel(EncoderDecoder, T5PreTrainedModel):
         self, input_ids=None, attention_mask=None, inputs_embeds=None, return_dict=None, **kwargs
     ) -> Any:
         """Return BaseModelOutput; arguments as for `Stack`."""
-        return self.encoder(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            inputs_embeds=inputs_embeds,
-            return_dict=return_dict,
-            **kwargs,
-        )
+        given = {"inputs_embeds": inputs_embeds, "return_dict": return_dict, **kwargs}
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask, **given)
 
 
 class T5ForSequenceClassification(Seq2SeqForSequenceClassification, T5PreTrainedModel):
