@@ -1,7 +1,6 @@
 """DeBERTa v2 and v3 encoders: attention scores content and relative position apart.
 
-Source: arXiv:2006.03654, arXiv:2111.09543; checkpoints `microsoft/deberta-v2-*`,
-`microsoft/deberta-v3-*`.
+Source: arXiv:2006.03654, arXiv:2111.09543; checkpoints `microsoft/deberta-v2-*`, `-v3-*`.
 Shape letters: B batch, S sequence, H hidden, R relative positions, V vocabulary, C classes.
 """
 
