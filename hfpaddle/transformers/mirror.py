@@ -93,6 +93,12 @@ def passes_through(name: str) -> bool:
     return module is not None and _TORCH_FREE.fullmatch(module) is not None
 
 
+def _is_tokenizer_alias(name: str) -> bool:
+    """Tell whether ``name`` is an older spelling of a tokenizer (BertTokenizerFast)."""
+    listed = name.endswith("TokenizerFast") and _upstream_module(name) is None
+    return listed and isinstance(getattr(transformers, name, None), type)
+
+
 class _StandIn(type):
     """Metaclass of names that upstream has and this package lacks: every use raises."""
 
@@ -133,7 +139,7 @@ def resolve(name: str, where: str = PACKAGE) -> Any:
     found = registry.find_class(name)
     if found is not None:
         return found
-    if passes_through(name):
+    if passes_through(name) or _is_tokenizer_alias(name):
         value = getattr(transformers, name)
         if isinstance(value, type) and issubclass(value, transformers.PreTrainedTokenizerBase):
             from hfpaddle.transformers.tokenization import paddle_tokenizer

@@ -16,7 +16,7 @@ import transformers
 from hfpaddle import backends
 from hfpaddle.converters.gguf_tokenizer import load_gguf_tokenizer
 from hfpaddle.core.dtypes import as_dtype, is_dtype
-from hfpaddle.core.errors import MissingFileError
+from hfpaddle.core.errors import CheckpointError, MissingFileError
 from hfpaddle.modeling import hub
 
 TOKENIZER_FILES = (
@@ -142,12 +142,33 @@ def _plain(encoded: Any) -> Any:
     return [_plain(item) for item in encoded]
 
 
+class _MirroredClass(type):
+    """Lets ``isinstance`` and ``issubclass`` see what they see in transformers: a tokenizer made
+    here is an instance of the mirrored PreTrainedTokenizerFast if the original's is of its own.
+    """
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return (
+            isinstance(instance, cls.__dict__["upstream"])
+            if "upstream" in cls.__dict__
+            else (super().__instancecheck__(instance))
+        )
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return (
+            issubclass(subclass, cls.__dict__["upstream"])
+            if "upstream" in cls.__dict__
+            else (super().__subclasscheck__(subclass))
+        )
+
+
 @functools.lru_cache(None)
 def paddle_tokenizer(cls: type) -> Any:
     """Return the subclass of a transformers tokenizer class that speaks Paddle, under its name."""
-    if issubclass(cls, PaddleTensors):
+    if PaddleTensors in cls.__mro__:
         return cls
-    return type(cls.__name__, (PaddleTensors, cls), {"__module__": "hfpaddle.transformers"})
+    attrs = {"__module__": "hfpaddle.transformers", "upstream": cls}
+    return _MirroredClass(cls.__name__, (PaddleTensors, cls), attrs)
 
 
 def check_tokenizer_files(name: Any, subfolder: str = "") -> None:
@@ -177,7 +198,8 @@ class AutoTokenizer:
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """Take upstream's arguments; return upstream's tokenizer with Paddle tensors.
 
-        Raises: MissingFileError for a folder without tokenizer files.
+        Raises: MissingFileError for a folder without tokenizer files; CheckpointError for files
+        that cannot be read.
         """
         hub.check_source(pretrained_model_name_or_path)
         kwargs.pop("trust_remote_code", None)
@@ -188,9 +210,16 @@ class AutoTokenizer:
             tokenizer = load_gguf_tokenizer(path, **settings)
         else:
             check_tokenizer_files(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                pretrained_model_name_or_path, *args, **kwargs
-            )
+            try:
+                tokenizer = transformers.AutoTokenizer.from_pretrained(
+                    pretrained_model_name_or_path, *args, **kwargs
+                )
+            except Exception as error:  # what the tokenizers library raises is no more than that
+                if type(error) is not Exception and not isinstance(error, (OSError, ValueError)):
+                    raise
+                raise CheckpointError(
+                    f"{pretrained_model_name_or_path}: its tokenizer cannot be read: {error}"
+                ) from error
         tokenizer.__class__ = paddle_tokenizer(type(tokenizer))
         return tokenizer
 
