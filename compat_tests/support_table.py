@@ -27,6 +27,8 @@ HEADS = {
     "AutoModelForPreTraining": "PreTraining",
     "AutoModelForCausalLM": "CausalLM",
     "AutoModelForSeq2SeqLM": "Seq2SeqLM",
+    "AutoModelForImageClassification": "ImageClassification",
+    "AutoModelForMaskedImageModeling": "MaskedImageModeling",
 }
 
 

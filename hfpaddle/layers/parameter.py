@@ -7,7 +7,6 @@ loader hands over memory-mapped weights. Outside `empty_parameters` a layer fill
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -73,13 +72,16 @@ def normal(std: float) -> Callable[[list[int]], np.ndarray]:
 
 
 def truncated_normal(std: float, cutoff: float) -> Callable[[list[int]], np.ndarray]:
-    """An initialiser that draws normally within ``cutoff`` standard deviations."""
-    edge = math.erf(cutoff / math.sqrt(2))
+    """An initialiser that draws normally within ``cutoff`` standard deviations.
+
+    Values beyond are drawn again, all of the tensor at a time, as torch does.
+    """
 
     def draw(shape: list[int]) -> np.ndarray:
-        uniform = rng.default_generator.uniform(tuple(shape), -edge, edge)
-        values = paddle.erfinv(paddle.to_tensor(uniform)).numpy() * (std * math.sqrt(2))
-        return np.clip(values, -cutoff * std, cutoff * std)
+        values = normal(std)(shape)
+        while (beyond := np.abs(values) > cutoff * std).any():
+            values = np.where(beyond, normal(std)(shape), values)
+        return values
 
     return draw
 

@@ -116,10 +116,18 @@ class SelfAttention(nn.Layer):
         hidden_size, num_heads: H, N.
         dropout: of the weights, while training.
         layer_idx: this layer's place in the cache.
+        bias: whether the projections have one.
     Raises: UnsupportedConfigError if N does not divide H.
     """
 
-    def __init__(self, hidden_size: int, num_heads: int, dropout: float, layer_idx: int) -> None:
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        dropout: float,
+        layer_idx: int,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         if hidden_size % num_heads:
             raise UnsupportedConfigError(
@@ -128,9 +136,9 @@ class SelfAttention(nn.Layer):
             )
         self.num_heads, self.dropout, self.layer_idx = num_heads, dropout, layer_idx
         self.scale = (hidden_size // num_heads) ** -0.5
-        self.query = Linear(hidden_size, hidden_size)
-        self.key = Linear(hidden_size, hidden_size)
-        self.value = Linear(hidden_size, hidden_size)
+        self.query = Linear(hidden_size, hidden_size, bias)
+        self.key = Linear(hidden_size, hidden_size, bias)
+        self.value = Linear(hidden_size, hidden_size, bias)
 
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         projections = (self.query, self.key, self.value)

@@ -88,3 +88,11 @@ class AutoModelForPreTraining(_AutoModel):
 
 class AutoModelForNextSentencePrediction(_AutoModel):
     """Whether one sentence follows another."""
+
+
+class AutoModelForImageClassification(_AutoModel):
+    """One label an image."""
+
+
+class AutoModelForMaskedImageModeling(_AutoModel):
+    """The pixels of masked patches."""

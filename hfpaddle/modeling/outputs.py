@@ -148,6 +148,26 @@ class SequenceClassifierOutputWithPast(ModelOutput):
 
 
 @dataclass
+class ImageClassifierOutput(ModelOutput):
+    """``logits`` ``[B, C]``."""
+
+    loss: Any = None
+    logits: Any = None
+    hidden_states: Any = None
+    attentions: Any = None
+
+
+@dataclass
+class MaskedImageModelingOutput(ModelOutput):
+    """``reconstruction`` ``[B, channels, height, width]``; ``loss`` if patches were masked."""
+
+    loss: Any = None
+    reconstruction: Any = None
+    hidden_states: Any = None
+    attentions: Any = None
+
+
+@dataclass
 class TokenClassifierOutput(ModelOutput):
     """``logits`` ``[B, S, C]``."""
 
