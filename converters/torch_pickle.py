@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from hfpaddle.converters.pickles import (
     Call,
     Opaque,
     PickleReader,
+    Span,
     encoded,
     no_bytes,
     pairs_dict,
@@ -79,6 +80,8 @@ class _Tensor(Buildable):
     offset: int
     size: tuple
     stride: tuple
+    requires_grad: bool = False
+    parameter: bool = False
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, dtype: str | None = None) -> _Tensor:
@@ -93,7 +96,8 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, dtype: str | None
 def _rebuild_v2(
     storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, metadata: Any = None
 ) -> _Tensor:
-    return _with_metadata(_tensor(storage, offset, size, stride), metadata)
+    tensor = _with_metadata(_tensor(storage, offset, size, stride), metadata)
+    return replace(tensor, requires_grad=grad is True)
 
 
 def _rebuild_v3(
@@ -115,17 +119,20 @@ def _with_metadata(tensor: _Tensor, metadata: Any) -> _Tensor:
     return tensor
 
 
-def _parameter(data: Any, *_: Any) -> _Tensor:
+def _parameter(data: Any, grad: Any = False, *_: Any) -> _Tensor:
     if not isinstance(data, _Tensor):
         raise TypeError("parameter without tensor")
-    return data
+    return replace(data, requires_grad=grad is True, parameter=True)
 
 
 def _from_type(function: Any, kind: Any, arguments: Any, _state: Any) -> Any:
     """A tensor with Python attributes. Subclasses are not in the table, so ``kind`` is torch's."""
     if not isinstance(function, Call) or not isinstance(kind, Opaque):
         raise TypeError("tensor type")
-    return _parameter(function.function(*arguments))
+    tensor = function.function(*arguments)
+    if not isinstance(tensor, _Tensor):
+        raise TypeError("tensor type")
+    return tensor
 
 
 def _size(items: Any = ()) -> tuple:
@@ -178,21 +185,7 @@ def read_torch(path: str | os.PathLike) -> dict[str, TensorEntry]:
         UnsafeCheckpointError: its pickle names anything but tensors and plain containers.
         CheckpointError: truncated, malformed, inconsistent, big-endian, or not a state dict.
     """
-    file = MappedFile(path)
-    head = file.bytes(0, 512)
-    if head[:4] == b"PK\x03\x04":
-        value, locate = _read_zip(file)
-    elif head[257:262] == b"ustar":
-        raise CheckpointError(
-            f"{file.path.name} is a tar file of torch 0.1. Load and save it with a newer torch."
-        )
-    elif head[:1] == b"\x80":
-        value, locate = _read_legacy(file)
-    else:
-        raise CheckpointError(
-            f"{file.path.name} begins with {head[:8]!r}, which no file of torch.save does. It is "
-            f"damaged, or in another format."
-        )
+    value, locate, file = _open(path, _NAMES)
     entries = {}
     for name, tensor in _state_dict(value, file).items():
         storage = locate(tensor.storage)
@@ -200,6 +193,82 @@ def read_torch(path: str | os.PathLike) -> dict[str, TensorEntry]:
             name, storage, tensor.dtype, tensor.size, offset=tensor.offset, strides=tensor.stride
         )
     return entries
+
+
+@dataclass(frozen=True)
+class SavedTensor:
+    """A tensor inside a larger object: its entry, and what torch knew besides the items."""
+
+    entry: TensorEntry
+    requires_grad: bool
+    parameter: bool
+
+
+def read_torch_object(
+    path: str | os.PathLike,
+    names: Mapping[str, Any],
+    finish: Callable[[SavedTensor], Any],
+    dtypes: Mapping[str, Any],
+) -> Any:
+    """The whole object of a ``torch.save`` file, each tensor as ``finish`` makes it.
+
+    Args:
+        names: ``"module.name"`` -> :class:`Call` or a value, beside tensors and plain containers.
+        finish: is called once for each tensor of the pickle.
+        dtypes: what stands for a saved dtype, by its name.
+    Raises: as :func:`read_torch`, but for any object.
+    """
+    value, locate, _ = _open(path, {**_NAMES, **names})
+    made: dict[int, Any] = {}
+
+    def build(item: Any) -> Any:
+        if id(item) in made:
+            return made[id(item)]
+        result = item
+        if isinstance(item, _Tensor):
+            entry = storage_entry(
+                "tensor", locate(item.storage), item.dtype, item.size, offset=item.offset,
+                strides=item.stride,
+            )  # fmt: skip
+            result = finish(SavedTensor(entry, item.requires_grad, item.parameter))
+        elif isinstance(item, dict):
+            made[id(item)] = item
+            for key in item:
+                item[key] = build(item[key])
+        elif isinstance(item, list):
+            made[id(item)] = item
+            item[:] = [build(part) for part in item]
+        elif type(item) is tuple:
+            result = tuple(build(part) for part in item)
+        elif isinstance(item, Span):
+            raw = item.file.bytes(item.start, item.stop)
+            result = raw if item.encoding is None else raw.decode(item.encoding, "surrogatepass")
+        elif isinstance(item, _DType):
+            result = dtypes[item.name]
+        made[id(item)] = result
+        return result
+
+    # ``value`` holds every part, so that no id is used twice.
+    return build(value)
+
+
+def _open(
+    path: str | os.PathLike, names: Mapping[str, Any]
+) -> tuple[Any, Callable[[_StorageRef], Storage], MappedFile]:
+    file = MappedFile(path)
+    head = file.bytes(0, 512)
+    if head[:4] == b"PK\x03\x04":
+        return *_read_zip(file, names), file
+    if head[257:262] == b"ustar":
+        raise CheckpointError(
+            f"{file.path.name} is a tar file of torch 0.1. Load and save it with a newer torch."
+        )
+    if head[:1] == b"\x80":
+        return *_read_legacy(file, names), file
+    raise CheckpointError(
+        f"{file.path.name} begins with {head[:8]!r}, which no file of torch.save does. It is "
+        f"damaged, or in another format."
+    )
 
 
 def _state_dict(value: Any, file: MappedFile) -> dict[str, _Tensor]:
@@ -247,7 +316,9 @@ def _storage_ref(saved: Any, file: MappedFile) -> _StorageRef:
     return replace(ref, view=start)
 
 
-def _read_zip(file: MappedFile) -> tuple[Any, Callable[[_StorageRef], Storage]]:
+def _read_zip(
+    file: MappedFile, names: Mapping[str, Any]
+) -> tuple[Any, Callable[[_StorageRef], Storage]]:
     try:
         with zipfile.ZipFile(file.path) as archive:
             records = {info.filename: info for info in archive.infolist()}
@@ -268,7 +339,7 @@ def _read_zip(file: MappedFile) -> tuple[Any, Callable[[_StorageRef], Storage]]:
         if file.bytes(order[0], order[1]).strip() != b"little":
             raise _big_endian(file)
     start, stop = _record(file, records[pickles[0]])
-    value = PickleReader(file, start, stop, _NAMES, partial(_storage_ref, file=file)).load()
+    value = PickleReader(file, start, stop, names, partial(_storage_ref, file=file)).load()
     storages: dict[str, Storage] = {}
 
     def locate(ref: _StorageRef) -> Storage:
@@ -323,7 +394,9 @@ def _big_endian(file: MappedFile) -> CheckpointError:
     )
 
 
-def _read_legacy(file: MappedFile) -> tuple[Any, Callable[[_StorageRef], Storage]]:
+def _read_legacy(
+    file: MappedFile, names: Mapping[str, Any]
+) -> tuple[Any, Callable[[_StorageRef], Storage]]:
     position = 0
     refs: dict[str, _StorageRef] = {}
 
@@ -336,7 +409,7 @@ def _read_legacy(file: MappedFile) -> tuple[Any, Callable[[_StorageRef], Storage
 
     def load() -> Any:
         nonlocal position
-        reader = PickleReader(file, position, file.size, _NAMES, persistent)
+        reader = PickleReader(file, position, file.size, names, persistent)
         value = reader.load()
         position = reader.position
         return value

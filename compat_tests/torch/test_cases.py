@@ -1,4 +1,4 @@
-"""hfpaddle.torch gives what torch gives for the snippets of cases.txt, each side in its own process.
+"""hfpaddle.torch gives what torch gives for the snippets of cases.txt, each in its own process.
 
 A result is the same when type, dtype, shape and values agree: to 4 decimals, 3 for half types.
 Where torch raises, hfpaddle.torch must raise the same built-in kind of error. The cases in

@@ -1,3 +1,4 @@
+# ruff: noqa: F401, F403 - this file is the table of torch's names
 """What scripts see as torch: torch's names and meanings over Paddle's tensors.
 
 ``Tensor`` is ``paddle.Tensor`` and ``float32`` is ``paddle.float32``. Importing this package
@@ -16,6 +17,7 @@ import paddle as _paddle
 from hfpaddle.core.errors import nearest as _nearest
 from hfpaddle.torch import _random, autograd
 from hfpaddle.torch import _repr as _repr
+from hfpaddle.torch import return_types as return_types
 from hfpaddle.torch._convert import *
 from hfpaddle.torch._create import *
 from hfpaddle.torch._device import device, get_default_device, set_default_device
@@ -40,6 +42,7 @@ from hfpaddle.torch._reduce import *
 from hfpaddle.torch._repr import set_printoptions
 from hfpaddle.torch._settings import *
 from hfpaddle.torch._shape import *
+from hfpaddle.torch._signal import *
 from hfpaddle.torch._switch import install_methods, switched_methods, uninstall_methods
 from hfpaddle.torch.autograd import (
     enable_grad,
@@ -61,7 +64,12 @@ globals().update(_BY_NAME)
 globals().update({alias: _BY_NAME[name] for alias, name in _ALIASES.items()})
 
 
+_ELSEWHERE = {"autocast": "amp", "vmap": "func"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        return getattr(importlib.import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
     if not name.startswith("__"):
         try:
             return importlib.import_module(f"{__name__}.{name}")

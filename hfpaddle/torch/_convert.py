@@ -55,7 +55,7 @@ def moved(x: Tensor, dtype: Any, spec: Any, copy: bool = False) -> Tensor:
         return meta_tensor(list(x.shape), dtype or x.dtype)
     if getattr(x, "_is_meta", False) and spec is not None:
         raise MissingFeatureError(
-            "Cannot copy out of meta tensor; no data! Use to_empty() on the module, or load weights."
+            "Cannot copy out of meta tensor; no data! Use module.to_empty(), or load weights."
         )
     result = x if dtype is None or dtype is x.dtype else paddle.cast(x, dtype)
     if spec is not None:
@@ -148,9 +148,7 @@ def __array__(self: Tensor, dtype=None, copy=None) -> np.ndarray:
 def item(self: Tensor) -> Any:
     """The only value, as a Python number."""
     if self._numel() != 1:
-        raise RuntimeError(
-            f"a Tensor with {self._numel()} elements cannot be converted to Scalar"
-        )
+        raise RuntimeError(f"a Tensor with {self._numel()} elements cannot be converted to Scalar")
     if getattr(self, "_is_meta", False):
         raise RuntimeError("Tensor.item() cannot be called on meta tensors")
     return self.item()

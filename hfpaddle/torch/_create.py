@@ -139,7 +139,11 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     if isinstance(data, (list, tuple)) and _has_tensor(data):
         data = _plain(data)
     array = _inferred(data)
-    if array.dtype.name not in BY_NAME or array.dtype.name.startswith("uint") and array.itemsize > 1:
+    if (
+        array.dtype.name not in BY_NAME
+        or array.dtype.name.startswith("uint")
+        and array.itemsize > 1
+    ):
         raise TypeError(
             f"can't convert np.ndarray of type numpy.{array.dtype}. The supported types are: "
             f"float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, "
@@ -343,7 +347,10 @@ def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=Non
     first, last = work(start), work(end)
     step = (last - first) / work(max(steps - 1, 1))
     index = np.arange(steps)
-    rising, falling = first + step * index.astype(work), last - step * (steps - 1 - index).astype(work)
+    rising, falling = (
+        first + step * index.astype(work),
+        last - step * (steps - 1 - index).astype(work),
+    )
     array = np.where(index < steps // 2 + (steps == 1), rising, falling).astype(work)
     return tensor(array, dtype=kind, device=device, requires_grad=requires_grad)
 

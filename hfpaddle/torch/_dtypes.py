@@ -33,7 +33,12 @@ COMPLEX = frozenset((paddle.complex64, paddle.complex128))
 UNSIGNED = frozenset(BY_NAME[name] for name in ("bool", "uint8", "uint16", "uint32", "uint64"))
 _SIZES = {"bool": 1, "bfloat16": 2, "complex64": 8, "complex128": 16}
 
-_OF_PYTHON = {bool: paddle.bool, int: paddle.int64, float: paddle.float32, complex: paddle.complex64}
+_OF_PYTHON = {
+    bool: paddle.bool,
+    int: paddle.int64,
+    float: paddle.float32,
+    complex: paddle.complex64,
+}
 
 
 def itemsize(kind: Any) -> int:

@@ -59,8 +59,7 @@ def masked_fill(input, mask, value) -> Tensor:
     """``value`` where ``mask`` is True, in the dtype of ``input``."""
     if mask.dtype is not paddle.bool:
         raise RuntimeError(
-            f"masked_fill only supports boolean masks, but got mask with dtype "
-            f"{title(mask.dtype)}"
+            f"masked_fill only supports boolean masks, but got mask with dtype {title(mask.dtype)}"
         )
     return where(mask, _value(value, input), input)
 
@@ -68,7 +67,9 @@ def masked_fill(input, mask, value) -> Tensor:
 def masked_select(input, mask, *, out=None) -> Tensor:
     """The items where ``mask`` is True, in one dimension."""
     shape = paddle.broadcast_shape(list(input.shape), list(mask.shape))
-    return _given(paddle.masked_select(paddle.expand(input, shape), paddle.expand(mask, shape)), out)
+    return _given(
+        paddle.masked_select(paddle.expand(input, shape), paddle.expand(mask, shape)), out
+    )
 
 
 def masked_scatter(input, mask, source) -> Tensor:

@@ -9,7 +9,7 @@ import paddle
 from hfpaddle.torch._half import lifted
 from hfpaddle.torch._promote import FUNCTIONS, inplace, matmul
 from hfpaddle.torch._reduce import _given
-from hfpaddle.torch._switch import by_caller
+from hfpaddle.torch._switch import by_caller, property_by_caller
 
 Tensor = paddle.Tensor
 
@@ -161,6 +161,10 @@ for _name in _METHODS:
     by_caller(Tensor, _name, globals()[_name], "torch's arguments")
 for _name in ("addmm", "baddbmm"):
     by_caller(Tensor, f"{_name}_", inplace(globals()[_name]), "torch's arguments")
+for _name in ("real", "imag"):
+    property_by_caller(
+        Tensor, _name, globals()[_name], note="an attribute, where Paddle has a method"
+    )
 ger = outer
 __all__ = [
     *_METHODS[:-1], "angle", "cdist", "cosine_similarity", "einsum", "ger", "imag", "polar", "real",

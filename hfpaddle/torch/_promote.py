@@ -45,6 +45,8 @@ def _number_dtype(value: Any) -> Any:
         return paddle.int64
     if isinstance(value, (float, np.floating)):
         return get_default_dtype()
+    if not isinstance(value, Number):
+        raise TypeError(f"argument must be Tensor or Number, not {type(value).__name__}")
     wide = get_default_dtype() is paddle.float64
     return paddle.complex128 if wide else paddle.complex64
 
@@ -370,7 +372,7 @@ def _operator(name: str, slow: Callable, compare: bool = False, plain: bool = Tr
             return slow(self, other)
         if compare and (other is None or isinstance(other, (str, list, tuple, dict))):
             return NotImplemented
-        if isinstance(other, np.ndarray) and not compare:
+        if isinstance(other, np.ndarray) and name not in ("__radd__", "__rsub__", "__rmul__"):
             return slow(self, paddle.to_tensor(other))
         return NotImplemented
 

@@ -263,7 +263,9 @@ def uniform_(self: Tensor, *args, generator=None, **bounds) -> Tensor:
     low, high = (*args, *(0.0, 1.0)[len(args) :])
     low, high = bounds.get("from", low), bounds.get("to", high)
     name = NAMES[_float_kind(self.dtype)]
-    return _filled(self, stream(generator).uniform(tuple(self.shape), float(low), float(high), name))
+    return _filled(
+        self, stream(generator).uniform(tuple(self.shape), float(low), float(high), name)
+    )
 
 
 def bernoulli_(self: Tensor, p=0.5, *, generator=None) -> Tensor:

@@ -370,7 +370,7 @@ def log_softmax(input, dim=None, dtype=None) -> Tensor:
 def _softmax(function, input, dim, dtype) -> Tensor:
     kind = as_dtype(dtype) or input.dtype
     if category(kind) < 2:
-        raise RuntimeError(f'"softmax_lastdim_kernel_impl" not implemented for \'{title(kind)}\'')
+        raise RuntimeError(f"\"softmax_lastdim_kernel_impl\" not implemented for '{title(kind)}'")
     return lifted(function)(input.astype(kind), axis=-1 if dim is None else int(dim))
 
 

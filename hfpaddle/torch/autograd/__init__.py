@@ -145,9 +145,7 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     unused = materialize_grads or bool(allow_unused)
     found = _checked(
-        lambda: paddle.grad(
-            outputs, inputs, grad_outputs, keep, create_graph, allow_unused=unused
-        )
+        lambda: paddle.grad(outputs, inputs, grad_outputs, keep, create_graph, allow_unused=unused)
     )
     if materialize_grads:
         pairs = zip(found, inputs, strict=True)
@@ -275,4 +273,3 @@ property_by_caller(
 property_by_caller(
     Tensor, "requires_grad", lambda self: not self.stop_gradient, _set_requires, "torch's checks"
 )
-

@@ -1,0 +1,26 @@
+"""``torch.backends.cudnn``: its flags."""
+
+import contextlib
+
+import paddle
+
+enabled = True
+benchmark = False
+deterministic = False
+allow_tf32 = True
+
+
+def is_available() -> bool:
+    """Whether Paddle was built with cuDNN."""
+    return paddle.get_cudnn_version() is not None
+
+
+def version() -> int | None:
+    """Version of cuDNN, or None."""
+    return paddle.get_cudnn_version()
+
+
+@contextlib.contextmanager
+def flags(**_):
+    """Flags inside a ``with``; Paddle decides them."""
+    yield
