@@ -236,7 +236,7 @@ def test_device_map_refused(llama):
     [
         *({"quantization_config": {"load_in_8bit": True}}, {"load_in_8bit": True}),
         *({"load_in_4bit": True}, {"tp_plan": "auto"}, {"max_memory": {0: "1GB"}}),
-        *({"offload_folder": "x"}, {"use_kernels": True}, {"device_mesh": object()}),
+        *({"offload_folder": "x"}, {"use_kernels": True}, {"device_mesh": "mesh"}),
         *({"attn_implementation": "flash_attention_2"}, {"attn_implementation": "flex_attention"}),
     ],
     ids=str,
