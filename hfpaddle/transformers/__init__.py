@@ -30,6 +30,11 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
+    import pkgutil
+
     import transformers
 
-    return sorted({*globals(), *getattr(transformers, "_class_to_module", {})})
+    files = {module.name for module in pkgutil.iter_modules(__path__)}
+    files = {name for name in files if not name.endswith("_test")}
+    folders = {path.split(".")[0] for path in SUBMODULES}
+    return sorted({*globals(), *files, *folders, *getattr(transformers, "_class_to_module", {})})
