@@ -6,7 +6,8 @@ classes the methods of torch, ``uninstall_methods`` puts back what was there. A 
 - ``added``: Paddle has none of that name; or
 - ``by caller``: Paddle has one with another meaning. Code of a library written for Paddle (the
   ``paddle*`` packages, safetensors, hfpaddle itself) keeps Paddle's meaning, all other code
-  gets torch's. The module that the calling frame belongs to decides.
+  gets torch's. The module of the calling frame decides; Python's own modules and numpy
+  work for whoever called them.
 
 ``switched_methods`` returns the table, which `hfpaddle check` and the documentation read.
 """
@@ -14,7 +15,9 @@ classes the methods of torch, ``uninstall_methods`` puts back what was there. A 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
+from functools import partial
 from sys import _getframe
 from typing import Any, NamedTuple
 
@@ -35,20 +38,36 @@ class Switched(NamedTuple):
     note: str
 
 
-class _Libraries(dict):
-    """Module name -> whether its code means Paddle's method. Filled as modules call."""
+_SCRIPT, _LIBRARY, _NEUTRAL = 0, 1, 2
 
-    def __missing__(self, module: str) -> bool:
+
+class _Callers(dict):
+    """Module name -> whose meaning its code has. Filled as modules call."""
+
+    def __missing__(self, module: str) -> int:
         top = module.partition(".")[0]
         paddles = top.startswith("paddle") or top in _PADDLE_LIBRARIES
         own = module.startswith(_IN_TORCH_TERMS) or (
             module.startswith("hfpaddle.torch.") and module.endswith("_test")
         )
-        self[module] = value = paddles and not own
+        value = _LIBRARY if paddles and not own else _SCRIPT
+        if top == "numpy" or top in sys.stdlib_module_names:
+            value = _NEUTRAL  # works for whoever called it
+        self[module] = value
         return value
 
 
-LIBRARIES = _Libraries()
+_callers = _Callers()
+
+
+def _library_behind(frame: Any) -> bool:
+    """Whether the first frame that is not neutral belongs to a library written for Paddle."""
+    while frame is not None:
+        kind = _callers[frame.f_globals.get("__name__", "")]
+        if kind != _NEUTRAL:
+            return kind == _LIBRARY
+        frame = frame.f_back
+    return False
 
 
 class _Entry(NamedTuple):
@@ -76,9 +95,13 @@ def by_caller(owner: type, name: str, function: Callable, note: str) -> None:
     original = getattr(owner, name, None)
     if original is None:
         return _declare(owner, name, function, ADDED, note)
+    if not callable(original):  # Paddle has an attribute of that name
+        return property_by_caller(owner, name, lambda self: partial(function, self), note=note)
 
     def method(self, *args, **kwargs):
-        if LIBRARIES[_getframe(1).f_globals.get("__name__", "")]:
+        frame = _getframe(1)
+        kind = _callers[frame.f_globals.get("__name__", "")]
+        if kind and (kind == _LIBRARY or _library_behind(frame)):
             return original(self, *args, **kwargs)
         return function(self, *args, **kwargs)
 
@@ -92,7 +115,9 @@ def operator_by_caller(owner: type, name: str, function: Callable, note: str) ->
     original = getattr(owner, name, None) or _not_implemented
 
     def method(self, other):
-        if LIBRARIES[_getframe(1).f_globals.get("__name__", "")]:
+        frame = _getframe(1)
+        kind = _callers[frame.f_globals.get("__name__", "")]
+        if kind and (kind == _LIBRARY or _library_behind(frame)):
             return original(self, other)
         return function(self, other)
 
@@ -107,30 +132,31 @@ def property_by_caller(
     original = getattr(owner, name)
 
     def getter(self):
-        if LIBRARIES[_getframe(1).f_globals.get("__name__", "")]:
+        frame = _getframe(1)
+        kind = _callers[frame.f_globals.get("__name__", "")]
+        if kind and (kind == _LIBRARY or _library_behind(frame)):
             return original.__get__(self)
         return get(self)
 
     def setter(self, value):
-        if set is None or LIBRARIES[_getframe(1).f_globals.get("__name__", "")]:
+        if set is None or _library_behind(_getframe(1)):
             return original.__set__(self, value)
         return set(self, value)
 
     _declare(owner, name, property(getter, setter), BY_CALLER, note)
 
 
-def called_by_library(depth: int = 2) -> bool:
-    """Whether the frame that called the caller belongs to a library written for Paddle."""
-    return LIBRARIES[_getframe(depth).f_globals.get("__name__", "")]
-
-
 def install_methods() -> None:
     """Switch every declared attribute on that is not on yet."""
-    on = {(owner, name) for owner, name, _ in _originals}
-    for owner, name, value, _ in _entries:
-        if (owner, name) not in on:
-            _originals.append((owner, name, vars(owner).get(name, _MISSING)))
-            setattr(owner, name, value)
+    if not _originals:
+        for entry in _entries:
+            _switch_on(entry)
+
+
+def _switch_on(entry: _Entry) -> None:
+    owner, name, value, _ = entry
+    _originals.append((owner, name, vars(owner).get(name, _MISSING)))
+    setattr(owner, name, value)
 
 
 def uninstall_methods() -> None:
@@ -151,7 +177,10 @@ def switched_methods() -> list[Switched]:
 def _declare(owner: type, name: str, value: Any, kind: str, note: str) -> None:
     if any(entry.owner is owner and entry.name == name for entry in _entries):
         raise ValueError(f"{owner.__name__}.{name} is declared twice")
-    _entries.append(_Entry(owner, name, value, Switched(owner.__name__, name, kind, note)))
+    entry = _Entry(owner, name, value, Switched(owner.__name__, name, kind, note))
+    _entries.append(entry)
+    if _originals:  # declared by a part that loads late
+        _switch_on(entry)
 
 
 def _not_implemented(self, *args):
