@@ -30,3 +30,27 @@ SENTENCES = [
     "it jumped and the small cat looks on .",
     "the dog was running under a blue tree and then the cat sat on it .",
 ]
+
+
+def write_checkpoints(folder: Path) -> Path:
+    """Let the original write a tiny ``llama`` and ``bert`` without dropout, and a tokenizer."""
+    import torch
+    import transformers
+
+    sizes = {
+        **{"vocab_size": len(SPECIAL) + len(WORDS) + len(PIECES), "hidden_size": 32},
+        **{"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48},
+        **{"pad_token_id": 0, "max_position_embeddings": 64},
+    }
+    torch.manual_seed(0)
+    llama = transformers.LlamaConfig(num_key_value_heads=2, **sizes)
+    transformers.LlamaForCausalLM(llama).save_pretrained(folder / "llama")
+    bert = transformers.BertConfig(
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=2, **sizes
+    )
+    transformers.BertForMaskedLM(bert).save_pretrained(folder / "bert-masked")
+    classifier = transformers.BertForSequenceClassification(bert)
+    classifier.save_pretrained(folder / "bert")
+    for name in ("llama", "bert", "bert-masked"):
+        write_bert_tokenizer(folder / name)
+    return folder

@@ -13,7 +13,8 @@ from typing import Any
 
 import transformers
 
-from hfpaddle.core.errors import MissingFeatureError, nearest
+from hfpaddle.core.errors import nearest
+from hfpaddle.core.stand_in import stand_in as make_stand_in
 from hfpaddle.modeling import registry
 
 PACKAGE = "hfpaddle.transformers"
@@ -43,10 +44,16 @@ OURS: dict[str, str] = {
     "AutoConfig": f"{PACKAGE}.models.auto.configuration_auto",
     "AutoTokenizer": f"{PACKAGE}.tokenization",
     "BatchEncoding": f"{PACKAGE}.tokenization",
+    "AutoFeatureExtractor": f"{PACKAGE}.image_processing",
+    "AutoImageProcessor": f"{PACKAGE}.image_processing",
+    "AutoProcessor": f"{PACKAGE}.image_processing",
+    "BatchFeature": f"{PACKAGE}.image_processing",
     "PreTrainedModel": f"{_MODELING}.base",
     "Conv1D": "hfpaddle.layers",
     **dict.fromkeys(("set_seed", "enable_full_determinism"), f"{PACKAGE}.trainer_utils"),
     **dict.fromkeys(SCHEDULES, f"{PACKAGE}.optimization"),
+    "Trainer": f"{PACKAGE}.trainer",
+    "Seq2SeqTrainer": f"{PACKAGE}.trainer_seq2seq",
     "TrainingArguments": f"{PACKAGE}.training_args",
     "Seq2SeqTrainingArguments": f"{PACKAGE}.training_args_seq2seq",
     **dict.fromkeys(COLLATORS, f"{PACKAGE}.data.data_collator"),
@@ -99,16 +106,13 @@ def _is_tokenizer_alias(name: str) -> bool:
     return listed and isinstance(getattr(transformers, name, None), type)
 
 
-class _StandIn(type):
-    """Metaclass of names that upstream has and this package lacks: every use raises."""
+def _processor(name: str) -> type | None:
+    """Return the image processor, feature extractor or processor ``name``, or None."""
+    if not re.search(r"(Processor|ImageProcessor(Pil|Fast)|FeatureExtractor)$", name):
+        return None
+    from hfpaddle.transformers.image_processing import find_processor
 
-    def __call__(cls, *_: Any, **__: Any) -> Any:
-        raise MissingFeatureError(cls.message)
-
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise MissingFeatureError(cls.message)
+    return find_processor(name)
 
 
 def stand_in(name: str, where: str) -> type:
@@ -118,7 +122,7 @@ def stand_in(name: str, where: str) -> type:
         f"transformers.{name} has no Paddle implementation in hfpaddle{nearest(name, known)}. "
         "See docs/differences.md for what exists."
     )
-    return _StandIn(name, (), {"message": message, "__module__": where})
+    return make_stand_in(name, where, message)
 
 
 def _public(module: str) -> list[str]:
@@ -136,7 +140,7 @@ def resolve(name: str, where: str = PACKAGE) -> Any:
     for module in OUR_MODULES:
         if name in _public(module):
             return getattr(importlib.import_module(module), name)
-    found = registry.find_class(name)
+    found = registry.find_class(name) or _processor(name)
     if found is not None:
         return found
     if passes_through(name) or _is_tokenizer_alias(name):

@@ -202,9 +202,14 @@ class TrainingArguments(_LegacyArguments):
         return backends.resolve_device("cpu" if self.use_cpu else "auto")
 
     @property
+    def half_device(self) -> bool:
+        """Whether the device computes in half precision."""
+        return backends.backend_of(self._device_name).half_compute
+
+    @property
     def half_compute(self) -> bool:
         """Whether ``bf16`` is asked for and the device has it."""
-        return self.bf16 and backends.backend_of(self._device_name).half_compute
+        return self.bf16 and self.half_device
 
     @property
     def device(self) -> Any:
