@@ -110,6 +110,8 @@ def test_refusals(reader, pipe):
         pipe(WHERE, CONTEXT, max_answer_len=0)
     with pytest.raises(ValueError, match="doc_stride"):
         pipe(WHERE, CONTEXT, max_seq_len=20, doc_stride=21)
+    with pytest.raises(ValueError, match="leaves no room"):
+        pipe(WHERE, CONTEXT, max_seq_len=10, doc_stride=5)
     with pytest.raises(ValueError, match="lengths"):
         pipe(question=[WHERE], context=[CONTEXT, CONTEXT])
     with pytest.raises(ValueError, match="understood"):

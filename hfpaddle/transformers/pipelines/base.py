@@ -45,9 +45,7 @@ class Pipeline(ABC):
         kwargs: ``batch_size``, ``progress``, and whatever the task's calls take, as defaults.
     """
 
-    # Which parts `pipeline()` loads: True it must, False it never does.
-    _load_tokenizer: ClassVar[bool | None] = None
-    _load_processor = _load_image_processor = _load_feature_extractor = False
+    _load_tokenizer: ClassVar[bool | None] = None  # True: cannot do without one
     default_input_names: str | None = None
     # Auto class whose models fit.
     auto: ClassVar[str | None] = None
@@ -135,7 +133,7 @@ class Pipeline(ABC):
         batch_size = kwargs.pop("batch_size", None) or self._batch_size or 1
         workers = kwargs.pop("num_workers", None) or self._num_workers
         if workers:
-            warn_once(f"pipeline: num_workers={workers} has no effect: inputs are prepared inline.")
+            warn_once("pipeline: num_workers has no effect, inputs are prepared in place.")
         progress = kwargs.pop("progress", self._progress)
         inputs = mark_chats(inputs)
         given = self._sanitize_parameters(**kwargs)

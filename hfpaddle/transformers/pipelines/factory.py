@@ -80,8 +80,8 @@ def pipeline(
     elif found is None:
         kind = type(model).__name__
         raise RuntimeError(f"pipeline: a {kind} object does not tell the task. Pass task=.")
-    tokenizer = load_tokenizer(tokenizer, name or config, where, use_fast)
     chosen, task = pipeline_class or found.pipeline_class, task or found.name
+    tokenizer = load_tokenizer(tokenizer, name or config, where, use_fast, chosen._load_tokenizer)
     return chosen(model=model, tokenizer=tokenizer, task=task, device=device, **kwargs)
 
 

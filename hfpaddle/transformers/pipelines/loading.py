@@ -125,10 +125,22 @@ def load_model(name: str, config: Any, task: Task, kwargs: dict[str, Any]) -> An
     raise problem or UnsupportedModelError(f"pipeline: task {task.name!r} has no auto class.")
 
 
-def load_tokenizer(tokenizer: Any, name: Any, where: dict[str, Any], use_fast: bool) -> Any:
-    """Return the tokenizer: as given, or read from its own name or the model's."""
-    if tokenizer is None:
-        tokenizer = name
+def load_tokenizer(
+    tokenizer: Any, name: Any, where: dict[str, Any], use_fast: bool, needed: bool | None
+) -> Any:
+    """Return the tokenizer: as given, or read from its own name or the model's.
+
+    None if there is none and it is not ``needed``, as in pipelines of the user's.
+    """
+    try:
+        return _tokenizer(name if tokenizer is None else tokenizer, name, where, use_fast)
+    except (OSError, ValueError):
+        if needed or tokenizer is not None:
+            raise
+        return None
+
+
+def _tokenizer(tokenizer: Any, name: Any, where: dict[str, Any], use_fast: bool) -> Any:
     kwargs = {"use_fast": use_fast}
     if isinstance(tokenizer, tuple):
         tokenizer, given = tokenizer

@@ -256,6 +256,8 @@ def test_a_pipeline_of_ones_own(model):
         pipe = hf.pipeline("lengths", model=model, tokenizer=tokenizer())
         assert pipe("cat sat") == 2 and pipe(["cat", "cat sat ran"], extra=10) == [11, 13]
         assert pipe(["cat", "cat sat ran"], batch_size=2) == [3, 3]
+        Lengths._load_tokenizer = None
+        assert hf.pipeline("lengths", model=model).tokenizer is None
         with pytest.raises(UnsupportedArgumentError, match="BertModel"):
             registry.register_pipeline("other", Lengths, pt_model="BertModel")
     finally:

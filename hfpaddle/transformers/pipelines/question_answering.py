@@ -118,15 +118,8 @@ class QuestionAnsweringPipeline(ChunkPipeline):
             raise ValueError(f"`doc_stride` ({overlap}) is larger than `max_seq_len` ({longest})")
         first = self.tokenizer.padding_side == "right"  # the question
         pair = (example.question_text, example.context_text)
-        encoded = self.tokenizer(
-            text=pair[0 if first else 1],
-            text_pair=pair[1 if first else 0],
-            padding=padding,
-            truncation="only_second" if first else "only_first",
-            max_length=longest,
-            stride=overlap,
-            return_token_type_ids=True,
-            return_overflowing_tokens=True,
+        encoded = self._chunked(
+            pair[0 if first else 1], pair[1 if first else 0], padding, longest, overlap
         )
         names = {*self.tokenizer.model_input_names, "token_type_ids"} & set(encoded.keys())
         chunks = len(encoded["input_ids"])
@@ -143,6 +136,28 @@ class QuestionAnsweringPipeline(ChunkPipeline):
                 "encoding": encoded[i],
                 **{k: paddle.to_tensor(v, place=paddle.CPUPlace()) for k, v in arrays.items()},
             }
+
+    def _chunked(self, text: str, pair: str, padding: Any, longest: int, overlap: int) -> Any:
+        """Encode question and context in chunks, of which only the context is cut."""
+        first = self.tokenizer.padding_side == "right"
+        try:
+            return self.tokenizer(
+                text=text,
+                text_pair=pair,
+                padding=padding,
+                truncation="only_second" if first else "only_first",
+                max_length=longest,
+                stride=overlap,
+                return_token_type_ids=True,
+                return_overflowing_tokens=True,
+            )
+        except BaseException as error:  # the tokenizers library panics, which is no Exception
+            if "stride" not in str(error):
+                raise
+            raise ValueError(
+                f"`doc_stride` ({overlap}) leaves no room in chunks of max_seq_len={longest}: "
+                "beside the question a chunk must hold more than `doc_stride` tokens."
+            ) from error
 
     def _forward(self, inputs: Any) -> Any:
         known = {key: inputs[key] for key in self.tokenizer.model_input_names}
