@@ -39,6 +39,7 @@ class ViTPreTrainedModel(PreTrainedModel):
     config_class = transformers.ViTConfig
     base_model_prefix = "vit"
     main_input_name = "pixel_values"
+    input_modalities = ("image",)
     embedding_path = "embeddings.patch_embeddings"
     # The names that the original has in memory; it writes, and we have, the Hub's older ones.
     key_map = KeyMap(
