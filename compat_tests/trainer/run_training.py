@@ -175,6 +175,7 @@ CASES = {
         lr_scheduler_kwargs={"patience": 0},
     ),
     "masked": masked,
+    "masked-accumulation": lambda *a: masked(*a, gradient_accumulation_steps=2),
     "resumed": resumed,
     "best": best,
 }

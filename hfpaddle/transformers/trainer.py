@@ -55,7 +55,7 @@ from hfpaddle.transformers.trainer_utils import (
 )
 from hfpaddle.transformers.training_args import TrainingArguments
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger("transformers.trainer")  # so that its verbosity counts
 
 DEFAULT_CALLBACKS = [DefaultFlowCallback]
 

@@ -29,7 +29,7 @@ from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.transformers import trainer_random
 from hfpaddle.transformers.trainer_state_io import read_state, write_state
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger("transformers.trainer")  # so that its verbosity counts
 
 STATE = "trainer_state.json"
 WEIGHTS = "model.safetensors"
@@ -176,9 +176,7 @@ class CheckpointMixin:
         return {"names": self._parameter_names(), "state": self.optimizer.state_dict()}
 
     def _scheduler_state(self) -> dict[str, Any]:
-        # Functions of a schedule come from the arguments and are None here, as in torch.
-        state = self.lr_scheduler.state_dict()
-        return {k: v for k, v in state.items() if k != "lr_lambdas"}
+        return self.lr_scheduler.state_dict()
 
     def _progress_state(self) -> dict[str, Any]:
         feed = self._feed  # type: ignore[attr-defined]
@@ -236,10 +234,7 @@ class CheckpointMixin:
                 "arguments and the model that wrote it, or save_only_model=True."
             )
         self.optimizer.load_state_dict(kept["state"])
-        state = read_state(folder, "scheduler")
-        if hasattr(self.lr_scheduler, "lr_lambdas"):
-            state["lr_lambdas"] = [None] * len(self.lr_scheduler.lr_lambdas)
-        self.lr_scheduler.load_state_dict(state)
+        self.lr_scheduler.load_state_dict(read_state(folder, "scheduler"))
 
     def _load_progress(self, checkpoint: str | None) -> dict[str, Any] | None:
         """Return where the run stood, or None for a checkpoint without that."""

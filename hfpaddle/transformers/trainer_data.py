@@ -21,7 +21,7 @@ from hfpaddle.transformers import trainer_random
 from hfpaddle.transformers.trainer_pt_utils import LengthGroupedSampler
 from hfpaddle.transformers.trainer_utils import seed_worker
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger("transformers.trainer")  # so that its verbosity counts
 
 
 class SeedableRandomSampler:

@@ -28,7 +28,7 @@ from hfpaddle.transformers.trainer_pt_utils import (
 )
 from hfpaddle.transformers.trainer_utils import out_of_memory
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger("transformers.trainer")  # so that its verbosity counts
 
 Step = tuple[Any, Any, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, HubStrategy
 from transformers.utils import logging
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger("transformers.trainer")  # so that its verbosity counts
 _IGNORED = ["_*", f"{PREFIX_CHECKPOINT_DIR}-*", ".checkpoint-*"]
 
 

@@ -24,7 +24,7 @@ from hfpaddle.transformers.data.data_collator import DataCollatorWithPadding, de
 from hfpaddle.transformers.trainer_evaluate import check_batch_metrics
 from hfpaddle.transformers.trainer_pt_utils import LabelSmoother
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger("transformers.trainer")  # so that its verbosity counts
 
 # Heads whose loss compares each position with the label after it, by name of the model's class.
 _LOSSES = re.compile(
