@@ -1,4 +1,6 @@
-"""hfpaddle.torch gives what torch gives for the snippets of cases.txt, each in its own process.
+"""hfpaddle.torch gives what torch gives for every snippet, each side in its own process.
+
+cases.txt is a first list of what scripts use; more_cases.txt goes deeper where numbers could differ.
 
 A result is the same when type, dtype, shape and values agree: to 4 decimals, 3 for half types.
 Where torch raises, hfpaddle.torch must raise the same built-in kind of error. The cases in
@@ -20,9 +22,12 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def read_names() -> list[str]:
+FILES = ("cases.txt", "more_cases.txt")
+
+
+def read_names(file: str) -> list[str]:
     names, group = [], ""
-    for line in (HERE / "cases.txt").read_text(encoding="utf-8").splitlines():
+    for line in (HERE / file).read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
             group = line[3:]
         elif line.strip():
@@ -36,12 +41,12 @@ def out_of_scope() -> dict[str, str]:
 
 
 @cache
-def results(side: str) -> dict[str, dict]:
+def results(side: str, file: str) -> dict[str, dict]:
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         command = [sys.executable, "-W", "ignore", HERE / "evaluate.py", side]
         subprocess.run(
-            [*command, HERE / "cases.txt", out],
+            [*command, HERE / file, out],
             check=True,
             cwd=folder,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -64,29 +69,32 @@ def differs(theirs: dict, ours: dict) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("case", read_names())
-def test_case(case):
+@pytest.mark.parametrize(
+    ("file", "case"), [(file, case) for file in FILES for case in read_names(file)]
+)
+def test_case(file, case):
     excused = out_of_scope()
-    ours = results("hfpaddle")[case]
+    ours = results("hfpaddle", file)[case]
     if case in excused:
         assert ours.get("error") in ("MissingFeatureError", "UnsupportedArgumentError"), ours
         return
-    assert differs(results("torch")[case], ours) is None
+    assert differs(results("torch", file)[case], ours) is None
 
 
 def test_every_exception_is_a_case():
-    assert set(out_of_scope()) <= set(read_names())
+    assert set(out_of_scope()) <= set(read_names("cases.txt"))
     assert all(reason.strip() for reason in out_of_scope().values())
 
 
 def main() -> None:
-    """Print the score, and the cases that differ."""
-    theirs, ours = results("torch"), results("hfpaddle")
-    wrong = {name: differs(theirs[name], ours[name]) for name in theirs}
-    wrong = {name: why for name, why in wrong.items() if why}
-    for name, why in wrong.items():
-        print(f"{name} | {why[:300]}")
-    print(f"{len(theirs) - len(wrong)} of {len(theirs)} agree with torch")
+    """Print the score of each file, and the cases that differ."""
+    for file in FILES:
+        theirs, ours = results("torch", file), results("hfpaddle", file)
+        wrong = {name: differs(theirs[name], ours[name]) for name in theirs}
+        wrong = {name: why for name, why in wrong.items() if why}
+        for name, why in wrong.items():
+            print(f"{name} | {why[:300]}")
+        print(f"{file}: {len(theirs) - len(wrong)} of {len(theirs)} agree with torch")
 
 
 if __name__ == "__main__":

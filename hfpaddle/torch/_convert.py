@@ -154,6 +154,30 @@ def item(self: Tensor) -> Any:
     return self.item()
 
 
+def __float__(self: Tensor) -> float:
+    return float(item(self))
+
+
+def __int__(self: Tensor) -> int:
+    return int(item(self))
+
+
+def __complex__(self: Tensor) -> complex:
+    return complex(item(self))
+
+
+def __bool__(self: Tensor) -> bool:
+    if self._numel() > 1:
+        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+    return bool(item(self)) if self._numel() else False
+
+
+def __index__(self: Tensor) -> int:
+    if self._numel() != 1 or category(self.dtype) > 1:
+        raise TypeError("only integer tensors of a single element can be converted to an index")
+    return int(self.item())
+
+
 def tolist(self: Tensor) -> Any:
     """The values in nested lists, or one Python number."""
     x = paddle.cast(self, "float32") if self.dtype in HALVES else self
@@ -288,7 +312,7 @@ by_caller(Tensor, "__setitem__", __setitem__, "casts the value; refuses leaves t
 
 _METHODS = (to, cuda, cpu, pin_memory, is_pinned, numpy, item, tolist, size, stride,
             storage_offset, untyped_storage, is_floating_point, is_complex, is_nonzero, get_device,
-            type_as, __array__)  # fmt: skip
+            type_as, __array__, __float__, __int__, __complex__, __bool__, __index__)  # fmt: skip
 for _function in _METHODS:
     by_caller(Tensor, _function.__name__, _function, "torch's arguments and results")
 _CASTS = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16",

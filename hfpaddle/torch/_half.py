@@ -1,4 +1,7 @@
-"""float16 and bfloat16 where Paddle has no kernel for them (the CPU): compute in float32."""
+"""Paddle's functions as torch's: half types everywhere, and torch's kind of error.
+
+Where Paddle has no kernel for float16 and bfloat16 (the CPU), they are computed in float32.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,13 @@ def narrowed(value: Any, dtype: Any) -> Any:
     return value
 
 
+def as_torch(error: ValueError) -> RuntimeError:
+    """Paddle's complaint about shapes as the kind of error that torch raises."""
+    text = str(error)
+    start = text.find("(InvalidArgument)")
+    return RuntimeError(text[max(start, 0) :].partition("  [Hint")[0].strip())
+
+
 def lifted(function: Callable) -> Callable:
     """``function`` (pure, of tensors), which then works for half tensors on every device."""
 
@@ -52,6 +62,8 @@ def lifted(function: Callable) -> Callable:
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
+        except ValueError as error:
+            raise as_torch(error) from error
         except RuntimeError as error:
             if _NO_KERNEL not in str(error):
                 raise

@@ -174,7 +174,8 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False) -> Tenso
     """Which items occur in ``test_elements``."""
     anchor = elements if isinstance(elements, Tensor) else test_elements
     pair = (_cast(v, anchor.dtype, anchor) for v in (elements, test_elements))
-    return paddle.isin(*pair, assume_unique, invert)
+    one, many = pair
+    return paddle.isin(one, many.flatten(), assume_unique, invert)
 
 
 def equal(input, other) -> bool:

@@ -153,6 +153,7 @@ _subtract = _binary(paddle.subtract, "arith")
 _true_div = _binary(paddle.divide, "float")
 _floor_div = _binary(paddle.floor_divide, "arith")
 _pow = _binary(paddle.pow, "arith")
+_pow_number = lifted(paddle.pow)
 
 
 def _sub(a: Any, b: Any) -> Tensor:
@@ -227,7 +228,12 @@ def inplace(function: Callable) -> Callable:
 
     def call(self: Tensor, *args, **kwargs) -> Tensor:
         check_writable(self, *args)
-        return store_(self, function(self, *args, **kwargs))
+        source = self
+        if paddle.is_grad_enabled() and any(
+            isinstance(v, Tensor) and not v.stop_gradient for v in (self, *args)
+        ):
+            source = paddle.assign(self)  # what the gradient needs must not be overwritten
+        return store_(self, function(source, *args, **kwargs))
 
     call.__name__ = getattr(function, "__name__", "function") + "_"
     return call
@@ -289,6 +295,9 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     if isinstance(exponent, int) and exponent < 0 and isinstance(input, Tensor):
         if category(input.dtype) < 2:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
+    if isinstance(input, Tensor) and isinstance(exponent, (int, float)):
+        if result_type(input, exponent) is input.dtype:  # this one has second derivatives
+            return _out(_pow_number(input, exponent), out)
     return _out(_pow(input, exponent), out)
 
 
@@ -355,7 +364,7 @@ for _name, _function in FUNCTIONS.items():
 
 
 def _operator(name: str, slow: Callable, compare: bool = False, plain: bool = True) -> Callable:
-    original = getattr(Tensor, name)
+    original = lifted(getattr(Tensor, name))
 
     def call(self: Tensor, other: Any) -> Any:
         if isinstance(other, Tensor):

@@ -51,7 +51,7 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None) -> Tensor:
     """Sum; bools and integers give int64."""
     kind = as_dtype(dtype) or (paddle.int64 if category(input.dtype) < 2 else input.dtype)
     x = input if input.dtype is kind else paddle.cast(input, kind)
-    return _given(_sum(x, axes(dim), keepdim=keepdim), out)
+    return _given(_sum(x, axes(dim), keepdim=keepdim).astype(kind), out)
 
 
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None) -> Tensor:

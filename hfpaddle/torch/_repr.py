@@ -33,24 +33,20 @@ class _Formatter:
 
     def __init__(self, values: np.ndarray):
         self.floating = values.dtype.kind == "f"
-        self.whole = self.scientific = False
-        self.width = 1
-        if not self.floating:
-            self.width = max([len(str(v)) for v in values.ravel().tolist()], default=1)
-            return
-        finite = np.abs(values[np.isfinite(values) & (values != 0)].astype(np.float64))
-        if finite.size:
-            low, high = finite.min(), finite.max()
-            self.whole = bool((finite == np.ceil(finite)).all())
-            wide = high / low > 1000.0 or high > 1.0e8
-            self.scientific = wide if self.whole else wide or low < 1.0e-4
-        if _options["sci_mode"] is not None:
-            self.scientific = _options["sci_mode"]
-        shown = values[np.isfinite(values)] if self.whole or not self.scientific else values
-        self.width = max([len(self.text(v)) for v in shown.ravel().tolist()], default=1)
-        if self.whole and not self.scientific:
-            special = [str(v) for v in values[~np.isfinite(values)].tolist()]
-            self.width = max([self.width, *(len(s) + 1 for s in special)])
+        self.whole, self.scientific, self.width = True, False, 1
+        shown = values.ravel()
+        if self.floating:
+            shown = shown[np.isfinite(shown) & (shown != 0)]
+            if not shown.size:
+                return
+            sizes = np.abs(shown.astype(np.float64))
+            low, high = sizes.min(), sizes.max()
+            self.whole = bool((sizes == np.ceil(sizes)).all())
+            self.scientific = high / low > 1000.0 or high > 1.0e8
+            self.scientific |= not self.whole and low < 1.0e-4
+            if _options["sci_mode"] is not None:
+                self.scientific = _options["sci_mode"]
+        self.width = max(len(self.text(v)) for v in shown.tolist())
 
     def text(self, value: Any) -> str:
         """``value`` without padding."""

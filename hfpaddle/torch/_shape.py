@@ -9,10 +9,12 @@ import paddle
 
 from hfpaddle.torch._create import Size, full_size
 from hfpaddle.torch._dtypes import promote_types
+from hfpaddle.torch._half import lifted
 from hfpaddle.torch._promote import copy_into
 from hfpaddle.torch._switch import by_caller, property_by_caller
 
 Tensor = paddle.Tensor
+_expand, _concat = lifted(paddle.expand), lifted(paddle.concat)
 
 
 def _flat(args: tuple) -> list[int]:
@@ -61,8 +63,8 @@ def view_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 def expand(self: Tensor, *sizes, implicit=False) -> Tensor:
-    """A view that repeats dimensions of size 1; -1 keeps one."""
-    return paddle.expand(self, _flat(sizes))
+    """Dimensions of size 1 repeated; -1 keeps one. Paddle copies: later writes are not seen."""
+    return _expand(self, _flat(sizes))
 
 
 def repeat(self: Tensor, *repeats) -> Tensor:
@@ -221,7 +223,7 @@ def cat(tensors, dim=0, *, axis=None, out=None) -> Tensor:
     dim = dim if axis is None else axis
     tensors = _one_dtype(tensors)
     full = [x for x in tensors if list(x.shape) != [0]] or tensors[:1]
-    return _joined(full[0].clone() if len(full) == 1 else paddle.concat(full, dim), out)
+    return _joined(full[0].clone() if len(full) == 1 else _concat(full, dim), out)
 
 
 def stack(tensors, dim=0, *, out=None) -> Tensor:
@@ -273,8 +275,8 @@ def meshgrid(*tensors, indexing="ij") -> tuple:
 
 
 def broadcast_to(input, size) -> Tensor:
-    """A view of the given size."""
-    return paddle.expand(input, _flat((size,)))
+    """As ``expand``."""
+    return _expand(input, _flat((size,)))
 
 
 def broadcast_tensors(*tensors) -> tuple:

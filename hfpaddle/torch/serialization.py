@@ -178,8 +178,8 @@ def _record(archive: zipfile.ZipFile, name: str, data: Any) -> None:
 
 
 def load(
-    f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None,
-    mmap: bool | None = None, **_: Any,
+    f: Any, map_location: Any = None, pickle_module: Any = None, *,
+    weights_only: bool | None = None, mmap: bool | None = None, **_: Any,
 ) -> Any:  # fmt: skip
     """The object in a path or a binary file of ``torch.save``, either format.
 

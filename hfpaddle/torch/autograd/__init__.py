@@ -99,6 +99,8 @@ def _checked(function: Callable) -> Any:
         if "TensorWrapper" in str(error):
             raise RuntimeError(_TWICE) from error
         raise
+    except ValueError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None):
