@@ -372,7 +372,7 @@ def test_backward_hook_sees_the_gradients():
         net.register_full_backward_hook(lambda m, gi, go: calls.append((gi[0], go[0])))
         x = library.ones(1, 2, requires_grad=True)
         (net(x) * 2).sum().backward()
-        return [g.numpy() for call in calls for g in call]
+        return [g.detach().numpy() for call in calls for g in call]
 
     want, got = (seen(*sides) for sides in BOTH)
     assert len(got) == len(want) == 2

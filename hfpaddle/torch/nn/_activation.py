@@ -210,8 +210,27 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     return _log_softmax(input, dim) if input.ndim else paddle.zeros_like(input)
 
 
-_softmax = lifted(lambda x, dim: P.softmax(x, axis=dim))
-_log_softmax = lifted(lambda x, dim: P.log_softmax(x, axis=dim))
+def _shifted(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """``x`` minus its largest item over ``dim``, and the sum of its exponentials."""
+    shifted = paddle.subtract(x, paddle.max(x.detach(), axis=dim, keepdim=True))
+    return shifted, paddle.sum(paddle.exp(shifted), axis=dim, keepdim=True)
+
+
+@lifted
+def _softmax(x: Tensor, dim: int) -> Tensor:
+    if not x.place.is_cpu_place():
+        return P.softmax(x, axis=dim)
+    # Paddle's CPU kernels cut the logits at 64 below the largest: no probability is 0 there.
+    shifted, total = _shifted(x, dim)
+    return paddle.divide(paddle.exp(shifted), total)
+
+
+@lifted
+def _log_softmax(x: Tensor, dim: int) -> Tensor:
+    if not x.place.is_cpu_place():
+        return P.log_softmax(x, axis=dim)
+    shifted, total = _shifted(x, dim)
+    return paddle.subtract(shifted, paddle.log(total))
 
 
 def gumbel_softmax(

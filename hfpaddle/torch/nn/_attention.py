@@ -9,10 +9,9 @@ import math
 from typing import Any
 
 import paddle
-import paddle.nn.functional as P
 
 from hfpaddle.torch._half import lifted
-from hfpaddle.torch.nn._activation import dropout
+from hfpaddle.torch.nn._activation import dropout, softmax
 from hfpaddle.torch.nn._norm import linear
 
 Tensor = paddle.Tensor
@@ -36,14 +35,14 @@ def _additive(mask: Tensor, dtype: Any) -> Tensor:
 def _weights(q: Tensor, k: Tensor, bias: Tensor | None, scale: float) -> Tensor:
     scores = paddle.matmul(q * scale, k, transpose_y=True)
     if bias is None:
-        return P.softmax(scores, axis=-1)
+        return softmax(scores, -1)
     scores = paddle.add(scores, paddle.cast(bias, scores.dtype))
     # A row that sees nothing is zero in torch; a softmax of minus infinities is NaN, backwards too.
     blind = paddle.max(scores, axis=-1, keepdim=True) == float("-inf")
     if bool(paddle.any(blind)):
-        weights = P.softmax(paddle.where(blind, paddle.zeros_like(scores), scores), axis=-1)
+        weights = softmax(paddle.where(blind, paddle.zeros_like(scores), scores), -1)
         return paddle.where(blind, paddle.zeros_like(weights), weights)
-    return P.softmax(scores, axis=-1)
+    return softmax(scores, -1)
 
 
 _matmul = lifted(paddle.matmul)

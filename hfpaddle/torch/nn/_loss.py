@@ -128,7 +128,15 @@ def _plain_cross_entropy(input, target, ignore_index, reduction, axis) -> Tensor
     return _reduced(loss, reduction)
 
 
-_fused = lifted(lambda x, labels, axis: P.cross_entropy(x, labels, reduction="none", axis=axis))
+@lifted
+def _fused(x: Tensor, labels: Tensor, axis: int) -> Tensor:
+    if not x.place.is_cpu_place():
+        return P.cross_entropy(x, labels, reduction="none", axis=axis)
+    # Paddle's CPU kernel gives no loss above 64.
+    top = paddle.max(x.detach(), axis=axis, keepdim=True)
+    total = paddle.sum(paddle.exp(paddle.subtract(x, top)), axis=axis, keepdim=True)
+    picked = paddle.take_along_axis(x, labels, axis, broadcast=False)
+    return paddle.subtract(paddle.add(paddle.log(total), top), picked)
 
 
 def _soft_cross_entropy(input, target, weight, reduction, smoothing, axis) -> Tensor:
