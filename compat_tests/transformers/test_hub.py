@@ -221,8 +221,10 @@ model.push_to_hub("pushed", token="hf_secret", revision="branch")
 
 
 def test_push_to_hub(llama, tmp_path):
-    folder, theirs = llama
-    theirs.save_pretrained(tmp_path / "want", max_shard_size="40KB")
+    folder, _ = llama
+    # Loaded, not built: the original sorts what came from a checkpoint before it cuts shards.
+    loaded = transformers.LlamaForCausalLM.from_pretrained(folder)
+    loaded.save_pretrained(tmp_path / "want", max_shard_size="40KB")
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "notes.txt").write_text("mine")
     with fake_hub() as hub:

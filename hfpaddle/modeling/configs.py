@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from huggingface_hub import constants
 from huggingface_hub.errors import StrictDataclassError
 
 from hfpaddle.core.errors import (
@@ -64,7 +65,7 @@ def _read_json(name: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     else:
         path = hub.find_file(name, "config.json", **kwargs)
     if path is None:
-        raise _explained(name, kwargs, OSError("it has no file named config.json."))
+        raise _explained(name, kwargs, OSError(_nothing_found(name, kwargs)))
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -73,6 +74,17 @@ def _read_json(name: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         kind = type(value).__name__
         raise CheckpointError(f"{name}: config.json holds a {kind}, not a JSON object.")
     return value
+
+
+def _nothing_found(name: Any, kwargs: dict[str, Any]) -> str:
+    """Say why a Hub id gave no config.json; offline in the words of transformers."""
+    if kwargs.get("local_files_only") or constants.is_offline_mode():
+        return (
+            f"We couldn't connect to '{constants.ENDPOINT}' to load the files, and couldn't find "
+            "them in the cached files. Download the model first, or unset HF_HUB_OFFLINE and "
+            "local_files_only."
+        )
+    return "it has no file named config.json."
 
 
 def _class_for(model_type: Any, name: Any) -> Any:

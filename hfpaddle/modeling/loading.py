@@ -44,11 +44,15 @@ logger = logging.getLogger("hfpaddle")
 ATTENTION = ("eager", "sdpa")
 # Arguments of the original that change nothing here; each is listed in docs/differences.md.
 INERT = (
-    *("low_cpu_mem_usage", "weights_only", "proxies", "tqdm_class", "offload_buffers"),
-    *("offload_state_dict", "disable_mmap", "allow_all_kernels", "adapter_name", "code_revision"),
+    *("proxies", "tqdm_class", "offload_buffers", "offload_state_dict", "disable_mmap"),
+    *("allow_all_kernels", "adapter_name", "code_revision"),
     # What transformers itself drops, from older scripts.
-    *("mirror", "from_tf", "from_flax", "_fast_init"),
-    *("_from_auto", "_from_pipeline", "_commit_hash"),
+    *("mirror", "from_tf", "from_flax"),
+)
+# What they ask for is always so; the last are transformers' own notes to itself.
+ALWAYS_SO = (
+    *("low_cpu_mem_usage", "weights_only"),
+    *("_fast_init", "_from_auto", "_from_pipeline", "_commit_hash"),
 )
 REFUSED = {
     "quantization_config": "load unquantised weights (dtype=...)",
@@ -71,7 +75,7 @@ REFUSED = {
 # What `parse` takes out of the keywords of a call.
 ARGUMENTS = frozenset(
     (
-        *(*INERT, *REFUSED, *WHERE, "use_auth_token", "trust_remote_code", "device_map"),
+        *(*INERT, *ALWAYS_SO, *REFUSED, *WHERE, "use_auth_token", "trust_remote_code", "device_map"),
         *("dtype", "torch_dtype", "attn_implementation", "variant", "use_safetensors"),
         *("gguf_file", "ignore_mismatched_sizes", "key_mapping", "state_dict"),
         *("generation_config", "output_loading_info"),
@@ -120,8 +124,9 @@ def parse(name: Any, kwargs: dict[str, Any]) -> Request:
             raise UnsupportedArgumentError(
                 f"from_pretrained: {key} is not supported (nearest: {instead})."
             )
-    for key in INERT:
-        kwargs.pop(key, None)
+    for key in (*INERT, *ALWAYS_SO):
+        if kwargs.pop(key, None) and key in INERT:
+            warn_once(f"from_pretrained: {key} has no effect; see docs/differences.md.")
     name = os.fspath(name) if name is not None else ""
     if name and kwargs.get("state_dict") is not None:
         raise ValueError(
