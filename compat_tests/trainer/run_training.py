@@ -147,6 +147,71 @@ def best(hf, folder, out):
     return trainer
 
 
+class Flat:
+    """The examples of ``rows`` as they are, with labels equal to the inputs."""
+
+    def __init__(self, rows):
+        self.rows = [{"input_ids": r["input_ids"], "labels": r["input_ids"]} for r in rows]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+
+def packed(hf, folder, out):
+    """Sequences joined into one row: position ids restart, attention stays within each."""
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder / "llama")
+    trainer = causal(
+        hf, folder, out, collator=hf.DataCollatorWithFlattening(), train=False, max_grad_norm=0.5
+    )
+    trainer.train_dataset = Flat(Examples(tokenizer, 22, 0).rows)
+    trainer.train()
+    return trainer
+
+
+def sequences(hf, folder, out, **kwargs):
+    """Reverse a sentence; evaluation generates."""
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder / "t5")
+    model = hf.AutoModelForSeq2SeqLM.from_pretrained(folder / "t5")
+    sets = [Examples(tokenizer, 22, 0), Examples(tokenizer, 10, 1)]
+    for data in sets:
+        for row in data.rows:
+            row["labels"] = row["input_ids"][::-1][:8]
+
+    def tokens(prediction):
+        predictions, labels = prediction
+        return {"sum": float(predictions.sum()), "width": predictions.shape[1], "n": len(labels)}
+
+    settings = {
+        **{"num_train_epochs": 2, "per_device_train_batch_size": 4, "learning_rate": 5e-3},
+        **{"logging_steps": 1, "save_strategy": "no", "use_cpu": True, "seed": 3},
+        **{"report_to": "none", "disable_tqdm": True, "per_device_eval_batch_size": 4},
+        **{"predict_with_generate": True, "eval_strategy": "epoch", "generation_max_length": 12},
+        **kwargs,
+    }
+    trainer = hf.Seq2SeqTrainer(
+        model=model,
+        args=hf.Seq2SeqTrainingArguments(str(out), **settings),
+        data_collator=hf.DataCollatorForSeq2Seq(tokenizer, model=model),
+        train_dataset=sets[0],
+        eval_dataset=sets[1],
+        processing_class=tokenizer,
+        compute_metrics=tokens,
+    )
+    trainer.train()
+    result = trainer.predict(sets[1], num_beams=2, max_length=9)
+    trainer.state.log_history.append({**result.metrics, "step": -1})
+    trainer.state.log_history.append(
+        {
+            "first": [float(t) for t in result.predictions[0]],
+            "shape": list(result.predictions.shape),
+        }
+    )
+    return trainer
+
+
 CASES = {
     "plain": causal,
     "accumulation": lambda *a: causal(
@@ -177,6 +242,10 @@ CASES = {
     "masked": masked,
     "masked-accumulation": lambda *a: masked(*a, gradient_accumulation_steps=2),
     "resumed": resumed,
+    "packed": packed,
+    "padded": lambda *a: causal(*a, max_grad_norm=0.5),
+    "sequences": sequences,
+    "sequences-smoothing": lambda *a: sequences(*a, label_smoothing_factor=0.1),
     "best": best,
 }
 

@@ -53,4 +53,27 @@ def write_checkpoints(folder: Path) -> Path:
     classifier.save_pretrained(folder / "bert")
     for name in ("llama", "bert", "bert-masked"):
         write_bert_tokenizer(folder / name)
+    write_t5(folder)
     return folder
+
+
+def write_t5(folder: Path) -> Path:
+    """Let the original write a tiny ``t5`` without dropout, and its tokenizer."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=len(SPECIAL) + len(WORDS) + len(PIECES),
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_heads=4,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=3,
+    )
+    transformers.T5ForConditionalGeneration(config).save_pretrained(folder / "t5")
+    return write_bert_tokenizer(folder / "t5")
