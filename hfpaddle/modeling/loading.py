@@ -75,7 +75,8 @@ REFUSED = {
 # What `parse` takes out of the keywords of a call.
 ARGUMENTS = frozenset(
     (
-        *(*INERT, *ALWAYS_SO, *REFUSED, *WHERE, "use_auth_token", "trust_remote_code", "device_map"),
+        *(*INERT, *ALWAYS_SO, *REFUSED, *WHERE),
+        *("use_auth_token", "trust_remote_code", "device_map"),
         *("dtype", "torch_dtype", "attn_implementation", "variant", "use_safetensors"),
         *("gguf_file", "ignore_mismatched_sizes", "key_mapping", "state_dict"),
         *("generation_config", "output_loading_info"),
