@@ -8,6 +8,7 @@ Shape letters: B batch, N heads, S queries, T keys.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import paddle
@@ -32,7 +33,7 @@ def alibi_slopes(num_heads: int) -> np.ndarray:
     return np.concatenate([slopes, series(2 * whole, range(1, 1 + 2 * rest, 2))])
 
 
-def alibi_positions(padding_BT: paddle.Tensor | None, keys: int, place: object) -> paddle.Tensor:
+def alibi_positions(padding_BT: paddle.Tensor | None, keys: int, place: Any) -> paddle.Tensor:
     """Return the keys' positions ``[B or 1, T]`` int64, counted over real tokens; padding gets 0.
 
     Raises: UnsupportedArgumentError unless the mask is 2-D, since a 4-D one does not tell.

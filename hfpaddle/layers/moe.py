@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 import paddle
 import paddle.nn.functional as F
@@ -115,7 +116,7 @@ def combine_experts(
     # Rows sorted by expert, so that each expert sees one slice; `back` undoes the sorting.
     order = paddle.argsort(choices, stable=True)
     back = paddle.argsort(order)
-    counts: list = paddle.bincount(choices, minlength=len(experts)).tolist()
+    counts: Any = paddle.bincount(choices, minlength=len(experts)).tolist()
     sorted_xH = paddle.index_select(x_TH, order // k, axis=0)
     parts, start = [], 0
     for expert, count in zip(experts, counts, strict=True):

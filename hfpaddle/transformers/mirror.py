@@ -62,6 +62,7 @@ OURS: dict[str, str] = {
     "TextGenerationPipeline": f"{PACKAGE}.pipelines",
     "TextClassificationPipeline": f"{PACKAGE}.pipelines",
     "TokenClassificationPipeline": f"{PACKAGE}.pipelines",
+    "NerPipeline": f"{PACKAGE}.pipelines",
     "FillMaskPipeline": f"{PACKAGE}.pipelines",
     "QuestionAnsweringPipeline": f"{PACKAGE}.pipelines",
     "FeatureExtractionPipeline": f"{PACKAGE}.pipelines",
