@@ -135,6 +135,9 @@ class Trainer(
             self.lr_scheduler,
         )
         self.add_callback(PrinterCallback if args.disable_tqdm else ProgressCallback)
+        if args.logging_dir is not None:
+            # Where upstream's TensorBoard callback looks since transformers 5.
+            os.environ.setdefault("TENSORBOARD_LOGGING_DIR", args.logging_dir)
         self.hub_model_id: str | None = None
         if args.push_to_hub:
             self.init_hf_repo()

@@ -272,8 +272,9 @@ class TrainingArguments(_LegacyArguments):
         return bool(getattr(config, "use_seedable_sampler", True))
 
     def to_dict(self) -> dict[str, Any]:
-        """As upstream, without the names of transformers 4."""
-        return {k: v for k, v in super().to_dict().items() if k not in LEGACY or v != _default(k)}
+        """As upstream, without the names of transformers 4 that are not used."""
+        unused = {name for name in LEGACY if getattr(self, name) == _default(name)}
+        return {k: v for k, v in super().to_dict().items() if k not in unused}
 
     def __str__(self) -> str:
         lines = [line for line in super().__str__().splitlines(True)]
