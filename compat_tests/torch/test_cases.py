@@ -1,6 +1,6 @@
 """hfpaddle.torch gives what torch gives for every snippet, each side in its own process.
 
-cases.txt is a first list of what scripts use; more_cases.txt goes deeper where numbers could differ.
+cases.txt lists what scripts use; more_cases.txt goes deeper where numbers could differ.
 
 A result is the same when type, dtype, shape and values agree: to 4 decimals, 3 for half types.
 Where torch raises, hfpaddle.torch must raise the same built-in kind of error. The cases in

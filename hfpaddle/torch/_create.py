@@ -54,7 +54,7 @@ def full_size(size: Sequence[Any]) -> tuple[int, ...]:
     """``(2, 3)`` for ``f(2, 3)``, ``f((2, 3))`` and ``f([2, 3])``."""
     if len(size) == 1 and isinstance(size[0], (list, tuple)):
         size = size[0]
-    return tuple(int(n) for n in size)
+    return tuple(map(int, size))
 
 
 def meta_tensor(shape: Sequence[int], dtype: Any) -> Tensor:

@@ -11,15 +11,19 @@ from typing import Any
 
 import paddle
 
-from hfpaddle.torch._dtypes import HALVES
-
 _NO_KERNEL = "is not registered"
+
+
+def is_half(tensor: paddle.Tensor) -> bool:
+    """Whether it is float16 or bfloat16."""
+    dtype = tensor.dtype
+    return dtype is paddle.float16 or dtype is paddle.bfloat16
 
 
 def widened(value: Any) -> Any:
     """``value`` with every half tensor in it as float32."""
     if isinstance(value, paddle.Tensor):
-        return paddle.cast(value, "float32") if value.dtype in HALVES else value
+        return paddle.cast(value, "float32") if is_half(value) else value
     if isinstance(value, (list, tuple)):
         return type(value)(widened(item) for item in value)
     return value
@@ -28,7 +32,7 @@ def widened(value: Any) -> Any:
 def half_dtype(values: Any) -> Any:
     """The dtype of the first half tensor in ``values``, or None."""
     for value in values:
-        if isinstance(value, paddle.Tensor) and value.dtype in HALVES:
+        if isinstance(value, paddle.Tensor) and is_half(value):
             return value.dtype
         if isinstance(value, (list, tuple)):
             found = half_dtype(value)

@@ -36,7 +36,7 @@ def _given(result: Any, out: Any) -> Any:
 
 def _computable(x: Tensor) -> Tensor:
     """Small integers as int32, for which Paddle has kernels."""
-    return paddle.cast(x, "int32") if x.dtype in _SMALL else x
+    return paddle.cast(x, "int32") if category(x.dtype) < 2 and x.dtype in _SMALL else x
 
 
 _sum, _mean, _prod = lifted(paddle.sum), lifted(paddle.mean), lifted(paddle.prod)
@@ -51,7 +51,8 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, out=None) -> Tensor:
     """Sum; bools and integers give int64."""
     kind = as_dtype(dtype) or (paddle.int64 if category(input.dtype) < 2 else input.dtype)
     x = input if input.dtype is kind else paddle.cast(input, kind)
-    return _given(_sum(x, axes(dim), keepdim=keepdim).astype(kind), out)
+    found = _sum(x, axes(dim), keepdim=keepdim)
+    return _given(found if found.dtype is kind else found.astype(kind), out)
 
 
 def mean(input, dim=None, keepdim=False, *, dtype=None, out=None) -> Tensor:
@@ -128,13 +129,13 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 def amax(input, dim=(), keepdim=False, *, out=None) -> Tensor:
     """Largest items; equal ones share the gradient."""
     found = _amax(_computable(input), axes(dim), keepdim=keepdim)
-    return _given(found.astype(input.dtype), out)
+    return _given(found if found.dtype is input.dtype else found.astype(input.dtype), out)
 
 
 def amin(input, dim=(), keepdim=False, *, out=None) -> Tensor:
     """Smallest items; equal ones share the gradient."""
     found = _amin(_computable(input), axes(dim), keepdim=keepdim)
-    return _given(found.astype(input.dtype), out)
+    return _given(found if found.dtype is input.dtype else found.astype(input.dtype), out)
 
 
 def _pick(x: Tensor, index: Tensor, dim: int) -> Tensor:

@@ -15,6 +15,7 @@ from hfpaddle.torch._switch import by_caller, property_by_caller
 
 Tensor = paddle.Tensor
 _expand, _concat = lifted(paddle.expand), lifted(paddle.concat)
+_reshape = lifted(paddle.reshape)
 
 
 def _flat(args: tuple) -> list[int]:
@@ -43,18 +44,20 @@ def view(self: Tensor, *shape) -> Tensor:
 def reshape(input, *shape) -> Tensor:
     """In another shape: a view where the strides allow it."""
     size = _flat(shape)
+    if -1 not in size and 0 not in size:
+        return _reshape(input, size)
     known, count = 1, input._numel()
     for n in size:
         known *= n if n != -1 else 1
-    if size.count(-1) > 1 or (-1 not in size and known != count) or (
-        -1 in size and (known == 0 or count % known)
-    ):  # fmt: skip
+    if size.count(-1) > 1 or (-1 in size and (known == 0 or count % known)):
         raise RuntimeError(f"shape '{size}' is invalid for input of size {count}")
     # Paddle copies the input's size where 0 stands.
     size = [count // known if n == -1 else n for n in size]
     if 0 in size:
+        if count:
+            raise RuntimeError(f"shape '{size}' is invalid for input of size {count}")
         return paddle.empty(size, input.dtype)
-    return paddle.reshape(input, size)
+    return _reshape(input, size)
 
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:

@@ -10,6 +10,16 @@ classes the methods of torch, ``uninstall_methods`` puts back what was there. A 
   work for whoever called them.
 
 ``switched_methods`` returns the table, which `hfpaddle check` and the documentation read.
+
+Cost, ns a call, measured on small float32 tensors on a CPU (best of 7 runs of 20000 calls,
+paddlepaddle 3.3.1, Python 3.11): bare Paddle, a library with the methods on, a script.
+
+    x + y             2260    2690    3160
+    x < y             1840    2190    2730
+    x[0]              2330    2940    3000
+    x.shape            200     500     930
+    x.reshape([2, 8]) 3160    4170    5270
+    x.sum()           2380    2890    4700
 """
 
 from __future__ import annotations
