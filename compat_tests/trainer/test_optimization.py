@@ -136,3 +136,39 @@ def test_plateau():
             schedule.step(metric)
         assert theirs.param_groups[0]["lr"] == mine.param_groups[0]["lr"]
     assert mine.param_groups[0]["lr"] < 0.1
+
+
+ADAFACTOR = [
+    {},
+    {"lr": 0.01, "relative_step": False, "scale_parameter": False, "weight_decay": 0.1},
+    {"warmup_init": True, "beta1": 0.9},
+    {"lr": 0.05, "relative_step": False, "clip_threshold": 0.5},
+]
+
+
+@pytest.mark.parametrize("kwargs", ADAFACTOR)
+def test_adafactor(kwargs):
+    random = np.random.default_rng(0)
+    shapes = [(3, 5), (7,), (2, 3, 4)]
+    values = [random.normal(size=s).astype(np.float32) for s in shapes]
+    theirs = [torch.nn.Parameter(torch.tensor(v)) for v in values]
+    mine = [paddle.to_tensor(v, stop_gradient=False) for v in values]
+    pair = reference.Adafactor(theirs, **kwargs), ours.Adafactor(mine, **kwargs)
+    schedules = [
+        m.get_adafactor_schedule(o, 0.5) for m, o in zip((reference, ours), pair, strict=True)
+    ]
+    assert schedules[0].get_last_lr() == schedules[1].get_last_lr()
+    for _ in range(6):
+        for parameter, other in zip(theirs, mine, strict=True):
+            factor = random.normal(size=parameter.shape).astype(np.float32)
+            (parameter * torch.tensor(factor)).sum().backward()
+            (other * paddle.to_tensor(factor)).sum().backward()
+        for optimizer, schedule in zip(pair, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+        for parameter, other in zip(theirs, mine, strict=True):
+            np.testing.assert_allclose(other.numpy(), parameter.detach().numpy(), 1e-5, 1e-7)
+    for bad in ({"lr": 0.1}, {"relative_step": False, "warmup_init": True}):
+        with pytest.raises(ValueError):
+            ours.Adafactor(mine, **bad)

@@ -69,6 +69,23 @@ def is_iterable(dataset: Any) -> bool:
     return isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")
 
 
+def as_stream(dataset: Any) -> Any:
+    """Return ``dataset`` as the loader's IterableDataset, which those of other packages are not."""
+    from hfpaddle.torch.utils.data import IterableDataset
+
+    class Stream(IterableDataset):
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter(self.inner)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.__dict__["inner"], name)
+
+    return dataset if isinstance(dataset, IterableDataset) else Stream(dataset)
+
+
 def is_hub_dataset(dataset: Any) -> bool:
     """Tell whether ``dataset`` is a ``datasets.Dataset``, without importing that package."""
     return any(
@@ -243,6 +260,7 @@ class DataMixin:
         if is_iterable(dataset):
             # Upstream keeps the last batch of a stream, whatever dataloader_drop_last says.
             options["drop_last"] = False
+            dataset = as_stream(dataset)
         elif sampler_fn is not None and (sampler := sampler_fn(dataset)) is not None:
             options["sampler"] = sampler
         return DataLoader(dataset, **options)
