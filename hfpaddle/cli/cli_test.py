@@ -153,3 +153,34 @@ def test_interrupt(folder, monkeypatch, capsys):
 
     monkeypatch.setattr("hfpaddle.cli.env.run", stop)
     assert main(["env"]) == 130
+
+
+SCRIPT = "import os, sys; print(sys.argv[1:], os.environ['ACCELERATE_MIXED_PRECISION'])"
+
+
+def test_launch_passes_arguments_and_settings(tmp_path, capfd):
+    script, config = tmp_path / "train.py", tmp_path / "config.yaml"
+    script.write_text(SCRIPT)
+    config.write_text("distributed_type: 'NO'\nmixed_precision: fp16\nnum_processes: 1\n")
+    flags = ["launch", "--config_file", str(config), "--num_machines", "1"]
+    assert main([*flags, str(script), "--lr", "0.1"]) == 0
+    assert main([*flags, "--mixed_precision", "no", str(script)]) == 0
+    assert capfd.readouterr().out.splitlines() == ["['--lr', '0.1'] fp16", "[] no"]
+    script.write_text("raise SystemExit(7)")
+    assert main([*flags, str(script)]) == 7
+
+
+@pytest.mark.parametrize(
+    "text, flags, message",
+    [
+        ("num_processes: 2", [], "num_processes=2"),
+        ("distributed_type: FSDP", [], "distributed_type: FSDP"),
+        ("mixed_precison: fp16", [], "nearest: 'mixed_precision'"),
+        ("", ["--use_deepspeed"], "--use_deepspeed"),
+    ],
+)
+def test_launch_refuses_what_it_cannot_do(tmp_path, capsys, text, flags, message):
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    assert main(["launch", "--config_file", str(config), *flags, "train.py"]) == 1
+    assert message in capsys.readouterr().err

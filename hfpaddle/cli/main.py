@@ -22,6 +22,7 @@ VERBS = {
     "generate": "continue a prompt",
     "convert": "rewrite a checkpoint as safetensors or pdparams",
     "models": "list the model families that load",
+    "launch": "start a training script, as accelerate launch does",
     "env": "show versions and devices",
     "demo": "chat with the real Gemma 3 270M package",
 }

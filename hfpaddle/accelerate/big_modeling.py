@@ -1,0 +1,131 @@
+"""Mirror of ``accelerate.big_modeling``, on one device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from hfpaddle.backends import resolve_device_map
+from hfpaddle.core.errors import MissingFileError, UnsupportedArgumentError, WeightMismatchError
+from hfpaddle.core.logging import warn_once
+
+
+@contextlib.contextmanager
+def init_empty_weights(include_buffers: bool | None = None) -> Iterator[None]:
+    """Build models as usual: Paddle has no meta device, so the weights are real.
+
+    What follows it (loading a checkpoint over them) gives the same model; only the memory that it
+    saves under torch is not saved.
+    """
+    warn_once("init_empty_weights: Paddle has no meta device; weights take their memory at once.")
+    yield
+
+
+@contextlib.contextmanager
+def init_on_device(device: Any, include_buffers: bool | None = None) -> Iterator[None]:
+    """Build models on ``device``."""
+    before = paddle.device.get_device()
+    paddle.device.set_device(resolve_device_map(device))
+    try:
+        yield
+    finally:
+        paddle.device.set_device(before)
+
+
+def _files(checkpoint: str | os.PathLike) -> list[Path]:
+    path = Path(checkpoint)
+    if path.is_file() and path.suffix == ".safetensors":
+        return [path]
+    found = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    if not found:
+        raise MissingFileError(
+            f"{checkpoint} is no .safetensors file and no folder that holds one (pickled "
+            "checkpoints: load with from_pretrained)."
+        )
+    return found
+
+
+def load_checkpoint_in_model(
+    model: Any,
+    checkpoint: str | os.PathLike,
+    device_map: Any = None,
+    offload_folder: Any = None,
+    dtype: Any = None,
+    offload_state_dict: bool = False,
+    offload_buffers: bool = False,
+    keep_in_fp32_modules: Any = None,
+    offload_8bit_bnb: bool = False,
+    strict: bool = False,
+    full_state_dict: bool = True,
+    broadcast_from_rank0: bool = False,
+) -> None:
+    """Copy the tensors of safetensors files into ``model``, in place.
+
+    Raises: WeightMismatchError for shapes that differ, and with ``strict`` for names that do;
+        UnsupportedArgumentError for offloading.
+    """
+    if offload_folder is not None or offload_state_dict or offload_8bit_bnb:
+        raise UnsupportedArgumentError("Offloading to disk is not implemented. Leave it out.")
+    from hfpaddle.converters.safetensors import read_safetensors
+
+    own, seen = model.state_dict(), set()
+    with paddle.no_grad():
+        for file in _files(checkpoint):
+            for name, entry in read_safetensors(file).items():
+                seen.add(name)
+                if name not in own:
+                    continue
+                if tuple(own[name].shape) != tuple(entry.shape):
+                    raise WeightMismatchError(
+                        f"{file}: {name} is {tuple(entry.shape)}, the model's is "
+                        f"{tuple(own[name].shape)}."
+                    )
+                paddle.assign(entry.load().astype(own[name].dtype), own[name])
+    missing = [name for name in own if name not in seen]
+    unexpected = sorted(seen - set(own))
+    if strict and (missing or unexpected):
+        raise WeightMismatchError(
+            f"{checkpoint} does not fit the model: missing {missing[:3]}, unexpected "
+            f"{unexpected[:3]}. Pass strict=False to load what fits."
+        )
+    if dtype is not None:
+        model.to(dtype=dtype)
+
+
+def dispatch_model(model: Any, device_map: Any, *args: Any, **kwargs: Any) -> Any:
+    """Move ``model`` to the one device of ``device_map``.
+
+    Raises: as ``resolve_device_map``, for a map of several devices.
+    """
+    model.to(resolve_device_map(device_map))
+    return model
+
+
+def load_checkpoint_and_dispatch(
+    model: Any,
+    checkpoint: str | os.PathLike,
+    device_map: Any = None,
+    max_memory: Any = None,
+    no_split_module_classes: Any = None,
+    offload_folder: Any = None,
+    offload_buffers: bool = False,
+    dtype: Any = None,
+    offload_state_dict: bool | None = None,
+    skip_keys: Any = None,
+    preload_module_classes: Any = None,
+    force_hooks: bool = False,
+    strict: bool = False,
+    full_state_dict: bool = True,
+    broadcast_from_rank0: bool = False,
+) -> Any:
+    """Load a checkpoint into ``model`` and move it to the device. Errors as the two steps'."""
+    load_checkpoint_in_model(
+        model, checkpoint, dtype=dtype, strict=strict, offload_folder=offload_folder,
+        offload_state_dict=bool(offload_state_dict),
+    )  # fmt: skip
+    return model if device_map is None else dispatch_model(model, device_map)
