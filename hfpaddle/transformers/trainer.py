@@ -257,7 +257,7 @@ class Trainer(
             self.lr_scheduler, self._created_lr_scheduler = None, False
         self.create_optimizer()
         self.create_scheduler(num_training_steps=plan.max_steps)
-        self._epoch = self._batches_given = self._batch_number = 0
+        self._epoch = self._batches_given = self._batch_number = self._globalstep_last_logged = 0
         self._epoch_ended, self._feed = False, None
         self._tr_loss, self._total_loss_scalar = paddle.zeros([]).to(self.args._device_name), 0.0
         progress = None
@@ -279,16 +279,16 @@ class Trainer(
         self._load_optimizer_and_scheduler(checkpoint)
         self._globalstep_last_logged = self.state.global_step
         progress = self._load_progress(checkpoint)
-        if progress is None or self.args.ignore_data_skip:
+        if progress is None:
             self._epoch = self.state.global_step // plan.updates_per_epoch
             return None
-        self._epoch = progress["epoch"] + int(progress["epoch_ended"])
         self._batch_number = progress["batch_number"]
         self._globalstep_last_logged = progress["last_logged"]
         self._tr_loss += progress["tr_loss"]
         self._total_loss_scalar -= progress["tr_loss"]  # belongs to the steps of an earlier call
         trainer_random.restore(trainer_random.from_json(progress["random"]))
-        return progress
+        self._epoch = progress["epoch"] + int(progress["epoch_ended"])
+        return None if self.args.ignore_data_skip else progress
 
     def _open_feed(self, loader: Any, progress: dict[str, Any] | None) -> Feed | None:
         """Return this epoch's batches, from where ``progress`` stood."""
@@ -582,8 +582,6 @@ class Trainer(
         logger.info(f"  Total optimization steps = {plan.max_steps:,}")
         count = get_model_param_count(self.model, trainable_only=True)
         logger.info(f"  Number of trainable parameters = {count:,}")
-        if not hasattr(self, "_globalstep_last_logged") or not self.state.global_step:
-            self._globalstep_last_logged = self.state.global_step
 
     def call_model_init(self, trial: Any = None) -> Any:
         """Return a new model of ``model_init``."""
@@ -612,4 +610,3 @@ class Trainer(
 
     def end(self) -> None:
         """Nothing to end: there is one process."""
-

@@ -11,6 +11,7 @@ import pytest
 import transformers
 
 import hfpaddle.transformers as hf
+from hfpaddle.core import rng
 from hfpaddle.core.errors import CheckpointError, UnsupportedArgumentError
 
 pytestmark = pytest.mark.unit
@@ -241,3 +242,55 @@ def test_save_model_is_read_back(make):
     read = hf.LlamaForCausalLM.from_pretrained(trainer.args.output_dir)
     for name, tensor in trainer.model.state_dict().items():
         assert bool((read.state_dict()[name] == tensor).all())
+
+
+class Hiding:
+    """A collator that draws from each random stream."""
+
+    def __call__(self, features):
+        import random
+
+        batch = hf.default_data_collator(features)
+        ids = batch["input_ids"].numpy().copy()
+        ids[np.random.rand(*ids.shape) < 0.2] = random.randrange(1, VOCABULARY)
+        ids[rng.default_generator.bernoulli(0.1, ids.shape)] = 1
+        return {**batch, "input_ids": paddle.to_tensor(ids)}
+
+
+@pytest.mark.parametrize("kind", ["random", "unseeded", "group_by_length", "sequential", "stream"])
+@pytest.mark.parametrize("stop", [1, 2, 3, 5])
+def test_resuming_is_as_if_nothing_had_happened(make, kind, stop):
+    """Steps 1 and 2 are within an epoch of 3 steps, 3 is its end, and all are logged by twos."""
+    settings = {"num_train_epochs": 3, "save_strategy": "steps", "save_steps": 1}
+    settings |= {"logging_steps": 2, "learning_rate": 1e-2, "eval_strategy": "epoch"}
+    data = None
+    if kind == "unseeded":
+        settings["accelerator_config"] = {"use_seedable_sampler": False}
+    elif kind == "stream":
+        data, settings["max_steps"] = Stream(), 9
+    elif kind != "random":
+        settings["train_sampling_strategy"] = kind
+
+    def build():
+        net = model()
+        net.model.layers[0].register_forward_post_hook(drop)
+        trainer = make(net=net, data=data, eval_dataset=Rows(4, seed=1), **settings)
+        trainer.data_collator = Hiding()
+        return trainer
+
+    def drop(layer, inputs, output):
+        return paddle.nn.functional.dropout(output, 0.1, training=layer.training)
+
+    whole = build()
+    whole.train()
+    folder = os.path.join(whole.args.output_dir, f"checkpoint-{stop}")
+    again = build()
+    again.train(resume_from_checkpoint=folder)
+
+    def told(trainer):
+        kept = ("loss", "eval_loss", "grad_norm", "learning_rate", "epoch", "step")
+        return [{k: e[k] for k in kept if k in e} for e in trainer.state.log_history]
+
+    assert told(again) == told(whole)
+    for name, tensor in whole.model.state_dict().items():
+        assert bool((again.model.state_dict()[name] == tensor).all()), name
