@@ -413,6 +413,35 @@ def test_from_config_takes_its_dtype():
 # Seeds
 
 
+BUILT = [
+    *(("llama", "CausalLM"), ("llama", "SequenceClassification"), ("llama", "QuestionAnswering")),
+    *(
+        ("bert", "MaskedLM"),
+        ("bert", "PreTraining"),
+        ("bert", "MultipleChoice"),
+        ("phi", "CausalLM"),
+    ),
+    *(("gemma", "CausalLM"), ("qwen3", "CausalLM"), ("deberta-v2", "SequenceClassification")),
+]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("family", "head"), BUILT)
+def test_new_model_from_a_seed(family, head, tied):
+    """Constructors draw before weights are drawn anew; odd sizes draw their last block twice."""
+    sizes = {"vocab_size": 101, "intermediate_size": 45, "tie_word_embeddings": tied}
+    config = transformers.AutoConfig.for_model(family, **{**TINY, **sizes})
+    models = []
+    for side, seed in ((transformers, torch.manual_seed), (ours_auto, rng.manual_seed)):
+        seed(11)
+        models.append(getattr(side, f"AutoModelFor{head}").from_config(copy.deepcopy(config)))
+    theirs, got = models[0], dict(models[1].named_parameters())
+    assert got.keys() == {name for name, _ in theirs.named_parameters()}
+    for name, param in theirs.named_parameters():
+        np.testing.assert_array_equal(got[name].numpy(), param.detach().numpy(), name)
+    assert np.array_equal(rng.default_generator.uniform([5]), torch.rand(5).numpy())
+
+
 @pytest.mark.parametrize("head", ["SequenceClassification", "TokenClassification"])
 @pytest.mark.parametrize("family", ["llama", "gpt2", "bert"])
 def test_new_head_from_a_seed(request, family, head):

@@ -27,6 +27,7 @@ from hfpaddle.layers.parameter import (
 )
 from hfpaddle.modeling import loading, saving
 from hfpaddle.modeling.config_rules import building, recording, refuse_unread
+from hfpaddle.modeling.initial import initialize
 from hfpaddle.modeling.resizing import resize_layer, resize_rows
 
 _no_init: ContextVar[bool] = ContextVar("no_init", default=False)
@@ -69,7 +70,8 @@ class ModelMeta(type):
         refuse_unread(config, read, cls.neutral_config_keys)
         model.tie_weights()
         if not _no_init.get():
-            model.init_weights()
+            initialize(model, PreTrainedModel)
+            model.check_initialized()
         return model
 
 
@@ -151,6 +153,10 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
         for layer in self._children_first(self):
             if any(not initialized(p) for p in layer._parameters.values() if p is not None):
                 self._init_weights(layer)
+        self.check_initialized()
+
+    def check_initialized(self) -> None:
+        """Raise RuntimeError if the family's `_init_weights` left a parameter without memory."""
         left = [name for name, p in self.named_parameters() if not initialized(p)]
         if left:
             raise RuntimeError(f"{type(self).__name__}._init_weights left {left[:5]} empty.")
