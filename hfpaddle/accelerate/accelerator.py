@@ -117,13 +117,7 @@ class Accelerator(CheckpointsMixin, ProcessesMixin):
             dynamo_plugin=dynamo_plugin or TorchDynamoPlugin(backend=dynamo_backend),
             _from_accelerator=True,
         )
-        self.log_with = filter_trackers(log_with, self.logging_dir)
-        if log_with is not None and not self.log_with:
-            warnings.warn(
-                f"`log_with={log_with}` was passed but no supported trackers are currently "
-                "installed.",
-                stacklevel=2,
-            )
+        self._take_trackers(log_with)
         self._set_accumulation(gradient_accumulation_steps, gradient_accumulation_plugin)
         self.device_placement = device_placement
         self.dataloader_config = dataloader_config or DataLoaderConfiguration()
@@ -160,6 +154,15 @@ class Accelerator(CheckpointsMixin, ProcessesMixin):
             setattr(self, name, handler)
             if name in ("ddp_handler", "init_handler"):
                 warn_once(f"{type(handler).__name__} has no effect in one process.")
+
+    def _take_trackers(self, log_with: Any) -> None:
+        self.log_with = filter_trackers(log_with, self.logging_dir)
+        if log_with is not None and not self.log_with:
+            warnings.warn(
+                f"`log_with={log_with}` was passed but no supported trackers are currently "
+                "installed.",
+                stacklevel=3,
+            )
 
     def _set_accumulation(self, steps: int, plugin: GradientAccumulationPlugin | None) -> None:
         if plugin is None:
