@@ -20,6 +20,7 @@ from hfpaddle.torch import _repr as _repr
 from hfpaddle.torch import return_types as return_types
 from hfpaddle.torch._convert import *
 from hfpaddle.torch._create import *
+from hfpaddle.torch._create import range_ as range
 from hfpaddle.torch._device import device, get_default_device, set_default_device
 from hfpaddle.torch._dtypes import ALIASES as _ALIASES
 from hfpaddle.torch._dtypes import BY_NAME as _BY_NAME
@@ -34,6 +35,7 @@ from hfpaddle.torch._dtypes import (
 )
 from hfpaddle.torch._index import *
 from hfpaddle.torch._linalg import *
+from hfpaddle.torch._more import *
 from hfpaddle.torch._pointwise import *
 from hfpaddle.torch._pointwise import FUNCTIONS as _FUNCTIONS
 from hfpaddle.torch._promote import matmul, result_type
@@ -65,11 +67,19 @@ globals().update({alias: _BY_NAME[name] for alias, name in _ALIASES.items()})
 
 
 _ELSEWHERE = {"autocast": "amp", "vmap": "func"}
+# Named alike in torch.nn.functional, with the same order of arguments.
+_FUNCTIONAL = (
+    "layer_norm group_norm rms_norm conv1d conv2d conv3d conv_transpose1d conv_transpose2d "
+    "conv_transpose3d dropout pixel_shuffle pixel_unshuffle avg_pool1d max_pool1d max_pool2d "
+    "prelu selu celu hardshrink threshold pairwise_distance"
+).split()
 
 
 def __getattr__(name: str) -> Any:
     if name in _ELSEWHERE:
         return getattr(importlib.import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+    if name in _FUNCTIONAL:
+        return getattr(importlib.import_module(f"{__name__}.nn.functional"), name)
     if not name.startswith("__"):
         try:
             return importlib.import_module(f"{__name__}.{name}")

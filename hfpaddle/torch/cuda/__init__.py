@@ -188,7 +188,7 @@ CUDAGraph = missing("cuda.CUDAGraph", "Run without graphs.")
 
 def __getattr__(name: str) -> Any:
     if name == "amp":
-        import hfpaddle.torch.amp as amp
+        import hfpaddle.torch.cuda.amp as amp
 
         return amp
     raise AttributeError(f"module 'torch.cuda' (hfpaddle.torch.cuda) has no attribute {name!r}")

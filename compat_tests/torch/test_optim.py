@@ -1,0 +1,246 @@
+"""``hfpaddle.torch.optim`` against torch.optim: 10 steps of every rule, states, groups."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import paddle
+import pytest
+import torch as theirs
+import torch.optim
+
+import hfpaddle.torch as ours
+from hfpaddle.torch import nn as our_nn
+
+ours.install_methods()
+RNG = np.random.default_rng(0)
+START = [RNG.normal(size=shape).astype("float32") for shape in ((4, 3), (3,), (2, 3, 4))]
+GRADS = [[RNG.normal(size=p.shape).astype("float32") for p in START] for _ in range(10)]
+BOTH = (theirs, theirs.nn), (ours, our_nn)
+
+RULES = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "maximize": True}),
+    ("Adam", {"lr": 0.01}),
+    ("Adam", {"lr": 0.01, "weight_decay": 0.1, "amsgrad": True}),
+    ("Adam", {"lr": 0.01, "weight_decay": 0.1, "betas": (0.8, 0.99), "eps": 1e-4}),
+    ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+    ("AdamW", {"lr": 0.01, "fused": True, "maximize": True}),
+    ("AdamW", {"lr": 0.01, "amsgrad": True, "foreach": True}),
+    ("AdamW", {"lr": 0.0, "weight_decay": 0.1}),
+    ("NAdam", {"lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("NAdam", {"lr": 0.01, "weight_decay": 0.1}),
+    ("RAdam", {"lr": 0.01, "weight_decay": 0.1}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.01, "initial_accumulator_value": 0.1}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.01}),
+    ("Adafactor", {"lr": 0.01, "weight_decay": 0.1}),
+    ("Adafactor", {"lr": 0.01, "eps": (1e-5, 1e-2), "d": 2.0}),
+]
+
+
+def parameters(library, nn, dtype=None):
+    values = [library.tensor(value, dtype=dtype) for value in START]
+    return [nn.Parameter(value) for value in values]
+
+
+def steps(library, params, optimizer, number=10, start=0):
+    for grads in GRADS[start : start + number]:
+        for param, grad in zip(params, grads, strict=True):
+            param.grad = library.tensor(grad, dtype=param.dtype)
+        optimizer.step()
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(item) for item in value)
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def assert_same(got, want, tolerance=1e-6):
+    assert type(got) is type(want)
+    if isinstance(want, dict):
+        assert list(got) == list(want)
+        for key in want:
+            assert_same(got[key], want[key], tolerance)
+    elif isinstance(want, (list, tuple)) and want and not isinstance(want[0], float):
+        assert len(got) == len(want)
+        for a, b in zip(got, want, strict=True):
+            assert_same(a, b, tolerance)
+    elif isinstance(want, (float, list, tuple)):
+        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+    else:
+        assert got == want
+
+
+@pytest.mark.parametrize(("name", "options"), RULES, ids=[rule[0] for rule in RULES])
+def test_ten_steps(name, options):
+    results = []
+    for library, nn in BOTH:
+        params = parameters(library, nn)
+        optimizer = getattr(library.optim, name)(params, **options)
+        steps(library, params, optimizer)
+        results.append((params, plain(optimizer.state_dict())))
+    (want, want_state), (got, got_state) = results
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-6, atol=1e-6)
+    assert_same(got_state, want_state, 5e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_other_dtypes(name, dtype):
+    """float64 exactly; bfloat16 to its last two digits, since torch rounds at every operation."""
+    results = []
+    for library, nn in BOTH:
+        params = parameters(library, nn, getattr(library, dtype))
+        optimizer = getattr(library.optim, name)(params, lr=0.01)
+        steps(library, params, optimizer)
+        assert all(p.dtype == getattr(library, dtype) for p in params)
+        results.append([np.array(p.detach().to(library.float64).tolist()) for p in params])
+    tolerance = 1e-7 if dtype == "float64" else 2e-2
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW", "RMSprop", "Adafactor"])
+def test_a_loaded_state_goes_on_alike(name):
+    options = {"lr": 0.01} | ({"momentum": 0.9} if name == "SGD" else {})
+    params = parameters(ours, our_nn)
+    optimizer = getattr(ours.optim, name)(params, **options)
+    steps(ours, params, optimizer, 5)
+    saved = copy.deepcopy(optimizer.state_dict())
+    again = [our_nn.Parameter(ours.tensor(p.detach().numpy())) for p in params]
+    other = getattr(ours.optim, name)(again, lr=1.0)
+    other.load_state_dict(saved)
+    assert other.param_groups[0]["lr"] == 0.01 and other.param_groups[0]["params"][0] is again[0]
+    for each, own in ((params, optimizer), (again, other)):
+        steps(ours, each, own, 5, 5)
+    for a, b in zip(params, again, strict=True):
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def test_states_of_torch_load():
+    """torch's own state dict, as numbers: ours goes on where torch stopped."""
+    theirs_params = parameters(*BOTH[0])
+    original = theirs.optim.AdamW(theirs_params, lr=0.01)
+    steps(theirs, theirs_params, original, 5)
+
+    def convert(value):
+        if isinstance(value, theirs.Tensor):
+            return ours.tensor(value.detach().numpy())
+        if isinstance(value, dict):
+            return {key: convert(item) for key, item in value.items()}
+        return value
+
+    params = [our_nn.Parameter(convert(p)) for p in theirs_params]
+    optimizer = ours.optim.AdamW(params, lr=1.0)
+    optimizer.load_state_dict(convert(original.state_dict()))
+    steps(theirs, theirs_params, original, 5, 5)
+    steps(ours, params, optimizer, 5, 5)
+    for a, b in zip(params, theirs_params, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-6, atol=1e-6)
+
+
+def test_groups():
+    states = []
+    for library, nn in BOTH:
+        a, b, c = parameters(library, nn)
+        optimizer = library.optim.AdamW(
+            [{"params": [a], "weight_decay": 0.0}, {"params": b, "lr": 1.0}], lr=0.1
+        )
+        optimizer.add_param_group({"params": [("name", c)]})
+        with pytest.raises(ValueError, match="more than one parameter group"):
+            optimizer.add_param_group({"params": [a]})
+        with pytest.raises(TypeError, match="should be an iterable"):
+            library.optim.SGD(a, lr=0.1)
+        with pytest.raises(ValueError, match="empty parameter list"):
+            library.optim.SGD([], lr=0.1)
+        with pytest.raises(ValueError, match="non-leaf"):
+            library.optim.SGD([a * 2], lr=0.1)
+        with pytest.raises(ValueError, match="Invalid learning rate"):
+            library.optim.SGD([a], lr=-0.1)
+        states.append((plain(optimizer.state_dict()), repr(optimizer)))
+    assert states[0] == states[1]
+
+
+def test_zero_grad_closure_and_hooks():
+    (param, *_), calls = parameters(ours, our_nn), []
+    optimizer = ours.optim.SGD([param], lr=0.1)
+    optimizer.register_step_pre_hook(lambda opt, args, kwargs: calls.append("pre"))
+    handle = optimizer.register_step_post_hook(lambda opt, args, kwargs: calls.append("post"))
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (param * param).sum()
+        loss.backward()
+        return loss
+
+    first = optimizer.step(closure).item()
+    handle.remove()
+    assert optimizer.step(closure).item() < first and calls == ["pre", "post", "pre"]
+    optimizer.zero_grad(set_to_none=False)
+    assert not param.grad.numpy().any()
+    optimizer.zero_grad()
+    assert param.grad is None
+
+
+def test_a_scripts_own_optimizer():
+    class Sign(ours.optim.Optimizer):
+        def __init__(self, params, lr):
+            super().__init__(params, {"lr": lr})
+
+        @ours.no_grad()
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    self.state[p]["count"] = self.state[p].get("count", 0) + 1
+                    p.add_(p.grad.sign(), alpha=-group["lr"])
+
+    params = parameters(ours, our_nn)
+    optimizer = Sign(params, lr=0.5)
+    schedule = ours.optim.lr_scheduler.StepLR(optimizer, 1)
+    steps(ours, params, optimizer, 1)
+    schedule.step()
+    want = START[0] - 0.5 * np.sign(GRADS[0][0])
+    np.testing.assert_allclose(params[0].detach().numpy(), want, rtol=1e-6)
+    assert optimizer.state[params[0]]["count"] == 1
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_training_gives_the_same_losses(name):
+    x, y = RNG.normal(size=(16, 8)).astype("float32"), RNG.integers(0, 3, 16)
+
+    def train(library, nn):
+        library.manual_seed(3)
+        net = nn.Sequential(
+            nn.Linear(8, 16), nn.GELU(), nn.LayerNorm(16), nn.Dropout(0.1), nn.Linear(16, 3)
+        )
+        optimizer = getattr(library.optim, name)(net.parameters(), lr=0.05)
+        schedule = library.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20)
+        losses = []
+        for _ in range(20):
+            loss = nn.CrossEntropyLoss()(net(library.tensor(x)), library.tensor(y))
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+        return losses
+
+    want, got = (train(*sides) for sides in BOTH)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    assert want[-1] < 0.8 * want[0]
+
+
+def test_what_is_missing_says_so():
+    with pytest.raises(AttributeError, match="LBFGS"):
+        _ = ours.optim.LBFGS
+    with pytest.raises(NotImplementedError, match="differentiable"):
+        ours.optim.SGD([our_nn.Parameter(paddle.ones([1]))], lr=0.1, differentiable=True)
