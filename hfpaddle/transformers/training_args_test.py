@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import sys
+from pathlib import Path
 
 import pytest
 import transformers
@@ -118,3 +119,10 @@ def test_torch_is_not_imported(make):
     make()
     if "torch" not in sys.modules:
         assert "accelerate" not in sys.modules
+
+
+def test_the_documentation_lists_what_does_not_work():
+    page = Path(__file__).parents[2] / "docs" / "differences.md"
+    text = page.read_text(encoding="utf-8")
+    for table in (NO_EFFECT, REFUSED, RENAMED, OBSOLETE):
+        assert not [name for name in table if f"`{name}`" not in text]
