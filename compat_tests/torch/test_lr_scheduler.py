@@ -30,7 +30,8 @@ SCHEDULES = {
         o, 0.5, epochs=5, steps_per_epoch=10, three_phase=True, anneal_strategy="linear"
     ),
     "SequentialLR": lambda s, o: s.SequentialLR(
-        o, [s.LinearLR(o, 0.1, 1.0, 5), s.CosineAnnealingLR(o, 30), s.ExponentialLR(o, 0.5)], [5, 30]
+        o, [s.LinearLR(o, 0.1, 1.0, 5), s.CosineAnnealingLR(o, 30), s.ExponentialLR(o, 0.5)],
+        [5, 30],
     ),
     "ChainedScheduler": lambda s, o: s.ChainedScheduler(
         [s.ConstantLR(o, 0.1, 4), s.ExponentialLR(o, 0.95)], optimizer=o

@@ -153,9 +153,13 @@ def test_groups():
         optimizer = library.optim.AdamW(
             [{"params": [a], "weight_decay": 0.0}, {"params": b, "lr": 1.0}], lr=0.1
         )
-        optimizer.add_param_group({"params": [("name", c)]})
+        optimizer.add_param_group({"params": {"c": c}.values(), "betas": (0.5, 0.9)})
         with pytest.raises(ValueError, match="more than one parameter group"):
             optimizer.add_param_group({"params": [a]})
+        with pytest.raises(ValueError, match="with/without names"):
+            optimizer.add_param_group({"params": [("name", nn.Parameter(c.detach()))]})
+        named = library.optim.SGD([("weight", a), ("bias", b)], lr=0.1)
+        assert named.param_groups[0]["param_names"] == ["weight", "bias"]
         with pytest.raises(TypeError, match="should be an iterable"):
             library.optim.SGD(a, lr=0.1)
         with pytest.raises(ValueError, match="empty parameter list"):

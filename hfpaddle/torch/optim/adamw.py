@@ -1,0 +1,5 @@
+"""Where torch keeps AdamW."""
+
+from hfpaddle.torch.optim.adam import AdamW
+
+__all__ = ["AdamW"]
