@@ -112,7 +112,8 @@ def operators():
     x += 1
     digest("iadd", alias, x)
     digest("methods", x.max(axis=1), x.max(1), x.sort(axis=1), x.median(axis=1),
-           *x.split(3, axis=1), x.numel(), x.equal(x), np.array(x.size), x.std(), x.topk(2)[0], x.argsort(), x.mean(1),
+           *x.split(3, axis=1), x.numel(), x.equal(x), np.array(x.size), x.std(), x.topk(2)[0],
+           x.argsort(), x.mean(1),
            x.sum(0, keepdim=True), x.transpose([1, 0]), x.unique(), x.norm(), x.add_(x),
            x.clip(0, 3), x.expand([2, 2, 3]), x.reshape([3, 2]), x.astype("float64"), x.flip(0),
            x.all(), x.any(), (x > 1).where(x, x * 0), x.gather(paddle.to_tensor([1]), axis=0),
