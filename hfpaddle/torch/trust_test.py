@@ -175,10 +175,14 @@ def test_paddle_is_the_same_with_the_methods_on(tmp_path):
 
 def attributes() -> dict:
     names = {(row.owner, row.name) for row in torch.switched_methods()}
-    owners = {"Tensor": paddle.Tensor, "Layer": paddle.nn.Layer, "dtype": paddle.dtype}
-    return {
-        (owner, name): vars(owners[owner]).get(name) for owner, name in names if owner in owners
+    owners = {
+        "Tensor": paddle.Tensor,
+        "DataType": paddle.dtype,
+        "EagerParamBase": paddle.base.framework.EagerParamBase,
+        "PyLayerContext": paddle.autograd.py_layer.PyLayerContext,
+        "Layer": paddle.nn.Layer,
     }
+    return {(owner, name): vars(owners[owner]).get(name) for owner, name in names}
 
 
 def test_uninstall_restores_every_attribute():
