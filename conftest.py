@@ -1,0 +1,34 @@
+"""Torch's Tensor methods are on in the tests of what switches them on, and off in all others.
+
+Importing `hfpaddle.torch` switches them on for the process, as scripts want. The tests of the rest
+must see Paddle's own methods, whichever tests ran before them in the same process.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+# Beginnings of the paths whose tests stand for scripts.
+SCRIPTS = (
+    "hfpaddle/torch/",
+    "hfpaddle/accelerate/",
+    "hfpaddle/transformers/trainer",
+    "hfpaddle/transformers/training",
+    "hfpaddle/transformers/optimization",
+    "hfpaddle/transformers/data/",
+    "compat_tests/torch/",
+    "compat_tests/accelerate/",
+    "compat_tests/trainer/",
+)
+
+
+def pytest_runtest_setup(item) -> None:
+    surface = sys.modules.get("hfpaddle.torch")
+    if surface is None:
+        return
+    if item.path.relative_to(ROOT).as_posix().startswith(SCRIPTS):
+        surface.install_methods()
+    else:
+        surface.uninstall_methods()
