@@ -69,7 +69,7 @@ def main(folder: Path, output: Path) -> None:
     losses = [
         [e["step"], e.get("loss", e.get("eval_loss"))] for e in trainer.state.log_history[:-1]
     ]
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
     np.savez(output / "done.npz", losses=np.array(losses, dtype=np.float64), **weights)
 
 
