@@ -1,0 +1,5 @@
+"""Where torch keeps GradScaler."""
+
+from hfpaddle.torch.amp import GradScaler
+
+__all__ = ["GradScaler"]
