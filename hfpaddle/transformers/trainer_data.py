@@ -131,7 +131,7 @@ class Feed:
         ahead = trainer_random.from_json(states["ahead"])
         trainer_random.restore(feed.started)
         if type(loader).__module__.startswith("hfpaddle.") and not loader.num_workers:
-            if loader.batch_sampler is not None:
+            if loader.batch_sampler is not None and not is_iterable(loader.dataset):
                 sampler = _Resumed(loader.batch_sampler, skipped, ahead)
                 feed._batches = iter(
                     type(loader)(
