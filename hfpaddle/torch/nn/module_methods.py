@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from hfpaddle.core.errors import MissingFeatureError
+from hfpaddle.core.errors import DeviceError, MissingFeatureError
 from hfpaddle.core.logging import warn_once
 from hfpaddle.torch import _device
 from hfpaddle.torch._dtypes import FLOATING, as_dtype
@@ -183,9 +183,16 @@ def cpu(self: Module) -> Module:
 def cuda(self: Module, device: Any = None) -> Module:
     """Move to a CUDA device.
 
-    Raises: DeviceError where there is none.
+    Raises: NoCudaError where there is none.
     """
-    return to(self, "cuda" if device is None else device)
+    try:
+        return to(self, "cuda" if device is None else device)
+    except DeviceError as error:
+        raise NoCudaError(str(error)) from None
+
+
+class NoCudaError(DeviceError, AssertionError):
+    """No CUDA device; torch raises AssertionError here."""
 
 
 def to_empty(self: Module, *, device: Any, recurse: bool = True) -> Module:

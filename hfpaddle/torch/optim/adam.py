@@ -5,6 +5,7 @@ Source: arXiv:1412.6980; decoupled decay arXiv:1711.05101; AMSGrad Reddi et al. 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -81,11 +82,17 @@ def _fused(param, grad, state, group, step, lr, decay) -> None:
     place = param.place
     kind = param.dtype if param.dtype is paddle.float64 else paddle.float32
     rate_tensor = paddle.to_tensor([rate], dtype=kind, place=place)
-    one, two = (paddle.zeros([1], kind) for _ in range(2))
+    one, two = _powers(str(place), kind)
     _C_ops.adamw_(
         param, grad, rate_tensor, state["exp_avg"], state["exp_avg_sq"], None, one, two, None, None,
         beta1, beta2, eps * root, 1.0, coeff, coeff != 0.0, False, 1000, False, False, False,
     )  # fmt: skip
+
+
+@functools.lru_cache(None)
+def _powers(place: str, dtype: Any) -> tuple[Tensor, Tensor]:
+    """Zeros for the kernel's powers of beta. It multiplies them in place, so they stay zeros."""
+    return paddle.zeros([1], dtype), paddle.zeros([1], dtype)
 
 
 def _plain(param, grad, state, group, step, lr, decay) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hfpaddle.core.errors import nearest as _nearest
 from hfpaddle.torch.utils import data
 
-__all__ = ["_pytree", "checkpoint", "data", "tensorboard"]
+__all__ = ["_pytree", "checkpoint", "cpp_extension", "data", "tensorboard"]
 
 
 def __getattr__(name: str) -> Any:
