@@ -203,12 +203,10 @@ def sequences(hf, folder, out, **kwargs):
     trainer.train()
     result = trainer.predict(sets[1], num_beams=2, max_length=9)
     trainer.state.log_history.append({**result.metrics, "step": -1})
-    trainer.state.log_history.append(
-        {
-            "first": [float(t) for t in result.predictions[0]],
-            "shape": list(result.predictions.shape),
-        }
-    )
+    shape = dict(enumerate(result.predictions.shape))
+    trainer.state.log_history.append({f"axis {i}": n for i, n in shape.items()})
+    first = dict(enumerate(result.predictions[0].tolist()))
+    trainer.state.log_history.append({f"token {i}": t for i, t in first.items()})
     return trainer
 
 
