@@ -91,4 +91,5 @@ def __getattr__(name: str) -> Any:
     )
 
 
+importlib.import_module("hfpaddle.torch.nn")  # declares the methods of modules
 install_methods()

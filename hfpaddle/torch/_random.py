@@ -67,7 +67,9 @@ def _rebuild_generator(name: str, state: np.ndarray) -> Generator:
     return generator
 
 
+# The stream from which new weights, masks and sampled tokens of the whole package are drawn.
 default_generator = Generator()
+default_generator.stream = rng.default_generator
 
 
 def manual_seed(seed: int) -> Generator:
