@@ -1,5 +1,9 @@
 import pytest
-from harness import check_causal_lm, check_head
+import transformers
+from harness import TINY, check_causal_lm, check_head
+
+from hfpaddle.core.errors import UnsupportedConfigError
+from hfpaddle.models.qwen2 import Qwen2ForCausalLM
 
 VARIANTS = {
     "released": {},
@@ -23,3 +27,11 @@ def test_qwen2(variant, tmp_path):
 )
 def test_qwen2_heads(head, tmp_path):
     check_head("qwen2", f"AutoModelFor{head}", tmp_path)
+
+
+def test_qwen2_refuses_sliding_layers_without_window():
+    """use_sliding_window is False by default, which clears sliding_window."""
+    kinds = ["sliding_attention", "full_attention"]
+    config = transformers.Qwen2Config(**TINY, sliding_window=5, layer_types=kinds)
+    with pytest.raises(UnsupportedConfigError, match="sliding_window = None"):
+        Qwen2ForCausalLM(config)

@@ -15,7 +15,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.core.errors import UnsupportedArgumentError, UnsupportedConfigError
 from hfpaddle.core.logging import warn_once
 from hfpaddle.generation import GenerationMixin
 from hfpaddle.layers import AttentionMask, Embedding, Linear, RMSNorm, RotaryEmbedding
@@ -73,6 +73,14 @@ class DecoderModel(PreTrainedModel):
         types = family.layer_types(config)
         self.layer_types = types
         self.sliding_window = getattr(config, "sliding_window", None)
+        if "sliding_attention" in types and not self.sliding_window:
+            # Without a window such a layer would see all keys, and only without a cache.
+            raise UnsupportedConfigError(
+                f"{type(config).__name__}: layer_types holds 'sliding_attention', but "
+                f"sliding_window = {self.sliding_window!r} (works: 1 or more). Set sliding_window "
+                "(and use_sliding_window=True where the config has it), or call these layers "
+                "'full_attention'."
+            )
         blocks = [family.make_block(config, i) for i in range(len(types))]
         setattr(self, self.layers_name, nn.LayerList(blocks))
         if self.norm_name:
