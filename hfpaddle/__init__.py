@@ -13,6 +13,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     import importlib.util
 
+    if name in ("install", "uninstall"):
+        return getattr(importlib.import_module("hfpaddle.hook"), name)
     if name.islower() and importlib.util.find_spec(f"hfpaddle.{name}"):
         return importlib.import_module(f"hfpaddle.{name}")
     from hfpaddle.core.quiet import import_transformers

@@ -34,7 +34,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "modeling": BLOCKS | {"converters", "generation"},
     "models": FAMILIES,
     **{name: FAMILIES | {"kernels", "parallel", *SURFACES} for name in SURFACES},
-    "cli": FAMILIES | {"kernels", "parallel", *SURFACES},
+    "hook": frozenset({"transformers"}),
+    "__main__": frozenset({"cli"}),
+    "cli": FAMILIES | {"hook", "kernels", "parallel", *SURFACES},
 }
 # A registry may list a folder whose files register themselves: the bare package, nothing in it.
 DISCOVERS = {"modeling": "hfpaddle.models"}

@@ -16,12 +16,14 @@ from collections.abc import Sequence
 import hfpaddle
 from hfpaddle.core.quiet import import_transformers
 
-# verb -> one line of help. Each is a module of this package with `add_arguments` and `run`.
+# verb -> one line of help. Each is a module of this package with `add_arguments` and `run`;
+# `LOADS_TRANSFORMERS = False` in it leaves importing transformers, and its log level, to others.
 VERBS = {
     "chat": "talk to a model in the terminal",
     "generate": "continue a prompt",
     "convert": "rewrite a checkpoint as safetensors or pdparams",
     "models": "list the model families that load",
+    "run": "run a script with Paddle in place of torch",
     "launch": "start a training script, as accelerate launch does",
     "env": "show versions and devices",
     "demo": "chat with the real Gemma 3 270M package",
@@ -48,7 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
         )
         module.add_arguments(sub)
         sub.add_argument("--traceback", action="store_true", help="show where an error came from")
-        sub.set_defaults(run=module.run)
+        quiet = getattr(module, "LOADS_TRANSFORMERS", True)
+        sub.set_defaults(run=module.run, loads_transformers=quiet)
     return parser
 
 
@@ -57,8 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     # Paddle's build tools advise installing ccache whenever they are imported.
     warnings.filterwarnings("ignore", "No ccache found")
-    import_transformers()
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    if args.loads_transformers:
+        import_transformers()
+        logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         return args.run(args) or 0
     except KeyboardInterrupt:

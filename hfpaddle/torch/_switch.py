@@ -179,6 +179,11 @@ def uninstall_methods() -> None:
             setattr(owner, name, original)
 
 
+def is_on() -> bool:
+    """Whether the declared attributes are on."""
+    return bool(_originals)
+
+
 def switched_methods() -> list[Switched]:
     """The table of declared attributes, in order of owner and name."""
     return sorted(entry.row for entry in _entries)

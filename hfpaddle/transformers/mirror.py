@@ -38,6 +38,12 @@ SCHEDULES = (
     "get_wsd_schedule"
 ).split()
 
+AVAILABILITY = (
+    "is_torch_available is_torch_distributed_available is_torchvision_available "
+    "is_torchvision_v2_available is_accelerate_available is_peft_available "
+    "is_torch_accelerator_available is_torch_cuda_available"
+).split()
+
 # Where our own names live; models are found through the registry and need no entry.
 OURS: dict[str, str] = {
     **dict.fromkeys(registry.AUTO_TABLES, f"{_MODELING}.auto"),
@@ -51,6 +57,7 @@ OURS: dict[str, str] = {
     "PreTrainedModel": f"{_MODELING}.base",
     "Conv1D": "hfpaddle.layers",
     **dict.fromkeys(("set_seed", "enable_full_determinism"), f"{PACKAGE}.trainer_utils"),
+    **dict.fromkeys(AVAILABILITY, f"{PACKAGE}.availability"),
     **dict.fromkeys(SCHEDULES, f"{PACKAGE}.optimization"),
     "Trainer": f"{PACKAGE}.trainer",
     "Seq2SeqTrainer": f"{PACKAGE}.trainer_seq2seq",
@@ -78,13 +85,16 @@ _TORCH_FREE = re.compile(
     r"|models\.auto\.(configuration|feature_extraction|image_processing|processing)_auto"
     r"|configuration_utils|feature_extraction(_sequence)?_utils|hf_argparser|image_utils"
     r"|image_processing_(base|utils)|processing_utils|tokenization_\w+|trainer_callback"
-    r"|trainer_utils|training_args(_seq2seq)?|utils|utils\.(hub|logging|versions|generic|doc|import_utils)"
+    r"|audio_utils|debug_utils|dependency_versions_(check|table)|dynamic_module_utils|file_utils"
+    r"|hyperparameter_search|image_transforms|testing_utils|video_utils"
+    r"|trainer_utils|training_args(_seq2seq)?|utils"
+    r"|utils\.(chat_template_utils|constants|deprecation|doc|generic|hub|import_utils|logging|versions)"
     r"|convert_slow_tokenizer|generation\.(configuration_utils|streamers)"
 )
 _TORCH_FREE_NAMES = frozenset(
     """GenerationConfig WatermarkingConfig SynthIDTextWatermarkingConfig CompileConfig TextStreamer
     TextIteratorStreamer AsyncTextIteratorStreamer MODEL_FOR_CAUSAL_LM_MAPPING_NAMES CONFIG_MAPPING
-    is_torch_available is_vision_available logging __version__""".split()
+    is_vision_available logging __version__""".split()
 )
 
 

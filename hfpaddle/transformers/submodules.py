@@ -48,3 +48,6 @@ def register_submodule(path: str) -> None:
     file = Path(__file__).parent.joinpath(*path.split("."))
     if name not in sys.modules and not file.exists() and not file.with_suffix(".py").exists():
         sys.modules[name] = MirrorModule(path)
+        parent, _, child = name.rpartition(".")
+        if parent in sys.modules:  # as the import system does for a module that it loads
+            setattr(sys.modules[parent], child, sys.modules[name])

@@ -1,0 +1,95 @@
+"""The finder behind the aliases: ``torch.nn`` is the module ``hfpaddle.torch.nn``, not a copy."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.metadata import Distribution, DistributionFinder
+from types import ModuleType
+from typing import Any
+
+from hfpaddle.core.mirrors import ALIASED, ALIASED_MODULES, mirror_of, mirrored
+
+
+class AliasLoader(Loader):
+    """Gives the mirror's own module under the original's name."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(self.target)
+        self._own_spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._own_spec  # the import system has just replaced it
+
+
+class MirrorDistribution(Distribution):
+    """Name and version of a mirror, for ``importlib.metadata.version("torch")``."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def read_text(self, filename: str) -> str | None:
+        if filename != "METADATA":
+            return None
+        version = importlib.import_module(f"hfpaddle.{self._name}").__version__
+        return f"Metadata-Version: 2.1\nName: {self._name}\nVersion: {version}\n"
+
+    def locate_file(self, path: Any) -> Any:
+        return path
+
+
+class MirrorFinder(MetaPathFinder):
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        name = mirror_of(fullname)
+        if name is None or not _exists(name):
+            return None
+        return ModuleSpec(fullname, AliasLoader(name))
+
+    def find_distributions(
+        self, context: DistributionFinder.Context | None = None
+    ) -> Iterator[Distribution]:
+        wanted = context.name if context else None
+        for name in ALIASED:
+            if mirrored(name) and wanted in (None, name):
+                yield MirrorDistribution(name)
+
+
+_finder = MirrorFinder()
+_replaced: dict[str, Any] = {}
+_ABSENT: Any = object()
+
+
+def install() -> None:
+    """Answer for the mirrors' names. A package without a mirror is as if it were not installed."""
+    sys.meta_path.insert(0, _finder)
+    for name in ALIASED_MODULES:
+        _replaced[name] = sys.modules.pop(name, _ABSENT)
+    for name in ALIASED:
+        if not mirrored(name):
+            _replaced[name] = _ABSENT
+            sys.modules[name] = None  # type: ignore[assignment]
+
+
+def uninstall() -> None:
+    sys.meta_path.remove(_finder)
+    for name in [name for name in sys.modules if mirror_of(name)]:
+        del sys.modules[name]
+    sys.modules.update({k: v for k, v in _replaced.items() if v is not _ABSENT})
+    _replaced.clear()
+
+
+def _exists(name: str) -> bool:
+    if name in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

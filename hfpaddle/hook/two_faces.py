@@ -1,0 +1,111 @@
+"""``import transformers`` means the mirror in scripts, and the real one in hfpaddle and in itself.
+
+An import statement calls ``builtins.__import__`` with the globals of the module that it stands in,
+so the importing module decides. ``sys.modules`` keeps the real one.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import importlib
+import importlib.util
+import sys
+from typing import Any
+
+from hfpaddle.core.errors import nearest
+from hfpaddle.core.mirrors import ALIASED, TWO_FACED, mirrored
+from hfpaddle.core.quiet import import_transformers
+
+# Packages that get the real transformers. Modules of Python itself (pickle, runpy) look names up in
+# ``sys.modules`` for whoever called them.
+_REAL = frozenset({"hfpaddle", "transformers", *sys.stdlib_module_names}) - {"__main__"}
+
+_import = builtins.__import__
+_import_module = importlib.import_module
+
+
+def install() -> None:
+    builtins.__import__ = _scripts_import
+    importlib.import_module = _scripts_import_module
+
+
+def uninstall() -> None:
+    builtins.__import__ = _import
+    importlib.import_module = _import_module
+
+
+def _scripts_import(name, globals=None, locals=None, fromlist=(), level=0):
+    if level == 0:
+        top = name.partition(".")[0]
+        if top == TWO_FACED and not _gets_real(globals, fromlist):
+            module = _mirror(name)
+            if not fromlist:
+                return sys.modules["hfpaddle.transformers"]
+            _register_submodules(module, name, fromlist)
+            return _import(f"hfpaddle.{name}", globals, locals, fromlist, 0)
+        if top in ALIASED and not mirrored(top):
+            raise _no_mirror(top)
+    return _import(name, globals, locals, fromlist, level)
+
+
+def _scripts_import_module(name: str, package: str | None = None) -> Any:
+    """``importlib.import_module``; Python's own modules that call it do so for a script."""
+    if name.partition(".")[0] == TWO_FACED:
+        frame: Any = sys._getframe(1)
+        while frame is not None and _top(frame.f_globals) in sys.stdlib_module_names:
+            frame = None if _top(frame.f_globals) == "__main__" else frame.f_back
+        if frame is None or not _gets_real(frame.f_globals, ()):
+            return _mirror(name)
+    return _import_module(name, package)
+
+
+def _top(globals: dict[str, Any] | None) -> str:
+    return ((globals or {}).get("__name__") or "").partition(".")[0]
+
+
+def _gets_real(globals: dict[str, Any] | None, fromlist: Any) -> bool:
+    # C code that imports (unpickling is one) passes a list, and looks in sys.modules afterwards.
+    return isinstance(fromlist, list) or _top(globals) in _REAL
+
+
+def _mirror(name: str) -> Any:
+    """Return the mirror of ``transformers.<path>``.
+
+    Raises: ModuleNotFoundError if upstream has no such module either.
+    """
+    import_transformers()
+    path = name.partition(".")[2]
+    _import_module("hfpaddle.transformers")
+    if path:
+        _register(path)
+    return _import_module(f"hfpaddle.{name}")
+
+
+def _register(path: str) -> None:
+    """Make ``hfpaddle.transformers.<path>`` importable where upstream has a module of that path."""
+    register = _import_module("hfpaddle.transformers.submodules").register_submodule
+    parts = path.split(".")
+    for end in range(1, len(parts) + 1):
+        part = ".".join(parts[:end])
+        if importlib.util.find_spec(f"transformers.{part}") is None:
+            missing = f"transformers.{part}"
+            raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+        register(part)
+
+
+def _register_submodules(module: Any, name: str, fromlist: Any) -> None:
+    """``from transformers import activations``: a name that is no attribute may be a module."""
+    for item in fromlist:
+        if item != "*" and not hasattr(module, item):
+            with contextlib.suppress(ModuleNotFoundError):
+                _register(f"{name}.{item}".partition(".")[2])
+
+
+def _no_mirror(package: str) -> ModuleNotFoundError:
+    known = [name for name in ALIASED if mirrored(name)]
+    return ModuleNotFoundError(
+        f"No module named {package!r}: hfpaddle has no mirror of {package} yet, and the original "
+        f"needs torch{nearest(package, known)}. Mirrored: {', '.join([*known, TWO_FACED])}.",
+        name=package,
+    )
