@@ -65,6 +65,7 @@ OURS: dict[str, str] = {
     "Seq2SeqTrainingArguments": f"{PACKAGE}.training_args_seq2seq",
     **dict.fromkeys(COLLATORS, f"{PACKAGE}.data.data_collator"),
     "pipeline": f"{PACKAGE}.pipelines",
+    "ImageClassificationPipeline": f"{PACKAGE}.pipelines",
     "Pipeline": f"{PACKAGE}.pipelines",
     "TextGenerationPipeline": f"{PACKAGE}.pipelines",
     "TextClassificationPipeline": f"{PACKAGE}.pipelines",

@@ -40,12 +40,15 @@ class Pipeline(ABC):
     Args:
         model: a model of ours. It is moved to ``device``.
         tokenizer: ours or transformers' own.
+        image_processor: one of ours, for tasks about images.
         task: the name it was made for.
         device: see `choose_device`; Paddle's and torch's names work.
         kwargs: ``batch_size``, ``progress``, and whatever the task's calls take, as defaults.
     """
 
-    _load_tokenizer: ClassVar[bool | None] = None  # True: cannot do without one
+    # True: cannot do without one. None: taken where there is one.
+    _load_tokenizer: ClassVar[bool | None] = None
+    _load_image_processor: ClassVar[bool | None] = None
     default_input_names: str | None = None
     # Auto class whose models fit.
     auto: ClassVar[str | None] = None
@@ -64,14 +67,22 @@ class Pipeline(ABC):
         **kwargs: Any,
     ) -> None:
         kwargs = {k: v for k, v in kwargs.items() if k not in ("dtype", "torch_dtype")}
-        refuse_processors(feature_extractor, image_processor, video_processor, processor)
+        refuse_processors(
+            type(self),
+            feature_extractor=feature_extractor,
+            image_processor=image_processor,
+            video_processor=video_processor,
+            processor=processor,
+        )
         self.task, self.model, self.binary_output = task, model, binary_output
         self.tokenizer = speaks_paddle(tokenizer)
-        if self._load_tokenizer and tokenizer is None:
-            raise ValueError(
-                f"{type(self).__name__} needs a tokenizer. Pass tokenizer=, or a model's name to "
-                "pipeline()."
-            )
+        self.image_processor = image_processor
+        for name in ("tokenizer", "image_processor"):
+            if getattr(self, f"_load_{name}") and getattr(self, name) is None:
+                raise ValueError(
+                    f"{type(self).__name__} needs {name}. Pass {name}=, or a model's name to "
+                    "pipeline()."
+                )
         chosen = choose_device(device, model)
         if backends.resolve_device(place_of(model)) != chosen:
             model.to(chosen)
@@ -171,7 +182,8 @@ class Pipeline(ABC):
         if batch_size == 1:
             yield from (self.forward(item, **params) for item in prepared)
             return
-        iteration.check_padding(self.tokenizer)
+        if self.image_processor is None:
+            iteration.check_padding(self.tokenizer)
         for rows in iteration.batches(prepared, batch_size):
             outputs = self.forward(iteration.collate(rows, self.tokenizer), **params)
             yield from iteration.rows_of(outputs, len(rows))
@@ -221,10 +233,11 @@ class Pipeline(ABC):
         return f"{type(self).__name__}: {told}"
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Write model and tokenizer into one folder."""
+        """Write the model and what prepares its inputs into one folder."""
         self.model.save_pretrained(save_directory, **kwargs)
-        if self.tokenizer is not None:
-            self.tokenizer.save_pretrained(save_directory)
+        for part in (self.tokenizer, self.image_processor):
+            if part is not None:
+                part.save_pretrained(save_directory)
 
 
 class ChunkPipeline(Pipeline):

@@ -12,6 +12,7 @@ from hfpaddle.modeling.configs import config_from_pretrained
 from hfpaddle.transformers.pipelines.loading import (
     default_model,
     inferred,
+    load_image_processor,
     load_model,
     load_tokenizer,
     one_commit,
@@ -49,6 +50,7 @@ def pipeline(
         task: a name of `get_supported_tasks`; may be left out where the model tells it.
         model: folder, Hub id or model; without one the task's default model of the Hub.
         config: config, or where to read it, in place of the model's.
+        image_processor: the same for tasks about images.
         tokenizer: tokenizer, where to read it, or ``(where, arguments)``; by default the model's.
         model_kwargs: passed on to the model's ``from_pretrained``.
         kwargs: the task's own arguments; also ``batch_size`` and ``progress``.
@@ -57,7 +59,6 @@ def pipeline(
 
     Raises: UnknownTaskError, UnsupportedArgumentError, and what loading raises.
     """
-    refuse_processors(feature_extractor, image_processor, video_processor, processor)
     check_framework(kwargs.pop("framework", None))
     if model is None:
         _need_model(task, tokenizer)
@@ -81,8 +82,25 @@ def pipeline(
         kind = type(model).__name__
         raise RuntimeError(f"pipeline: a {kind} object does not tell the task. Pass task=.")
     chosen, task = pipeline_class or found.pipeline_class, task or found.name
-    tokenizer = load_tokenizer(tokenizer, name or config, where, use_fast, chosen._load_tokenizer)
-    return chosen(model=model, tokenizer=tokenizer, task=task, device=device, **kwargs)
+    parts = {
+        "feature_extractor": feature_extractor,
+        "image_processor": image_processor,
+        "video_processor": video_processor,
+        "processor": processor,
+    }
+    refuse_processors(chosen, **parts)
+    source = name or config
+    tokenizer = load_tokenizer(tokenizer, source, where, use_fast, chosen._load_tokenizer)
+    needed = chosen._load_image_processor
+    image_processor = load_image_processor(image_processor, source, where, needed)
+    return chosen(
+        model=model,
+        tokenizer=tokenizer,
+        image_processor=image_processor,
+        task=task,
+        device=device,
+        **kwargs,
+    )
 
 
 def _sorted(where: dict[str, Any], model_kwargs: dict[str, Any]) -> tuple[dict, dict]:

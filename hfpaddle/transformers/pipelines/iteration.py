@@ -102,8 +102,10 @@ def check_padding(tokenizer: Any) -> None:
 def collate(rows: list[Mapping], tokenizer: Any) -> dict[str, Any]:
     """Join prepared inputs, each a batch of one, into one batch.
 
-    Tensors ``[1, S, ...]`` are padded to the longest S on the tokenizer's side; other values become
-    lists. Raises: ValueError if the rows have different keys.
+    Tensors ``[1, S, ...]`` are padded to the longest S on the tokenizer's side; without one they
+    must have one shape. Other values become lists.
+
+    Raises: ValueError if the rows have different keys, or images different shapes.
     """
     keys = list(rows[0].keys())
     for row in rows:
@@ -112,17 +114,26 @@ def collate(rows: list[Mapping], tokenizer: Any) -> dict[str, Any]:
                 "The elements of the batch contain different keys. Cannot batch them "
                 f"({set(row.keys())} != {set(keys)})"
             )
+    if tokenizer is None:
+        return {key: _join([row[key] for row in rows]) for key in keys}
     # What pads with something else than 0; masks of what to leave out pad with 1.
     fill = {"input_ids": tokenizer.pad_token_id, "p_mask": 1, "special_tokens_mask": 1}
     left = tokenizer.padding_side == "left"
     return {key: _join([row[key] for row in rows], fill.get(key, 0), left) for key in keys}
 
 
-def _join(values: list, fill: int, left: bool) -> Any:
+def _join(values: list, fill: int | None = None, left: bool = False) -> Any:
     if not isinstance(values[0], paddle.Tensor):
         return values
     arrays = [value.numpy() for value in values]
-    if arrays[0].ndim > 1:
+    if fill is None:
+        shapes = sorted({array.shape[1:] for array in arrays})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"Inputs of shapes {[list(shape) for shape in shapes]} do not fit into one batch. "
+                "Pass batch_size=1, or an image processor that makes them one size."
+            )
+    elif arrays[0].ndim > 1:
         longest = max(array.shape[1] for array in arrays)
         arrays = [_pad(array, longest, fill, left) for array in arrays]
     return paddle.to_tensor(np.concatenate(arrays), place=paddle.CPUPlace())

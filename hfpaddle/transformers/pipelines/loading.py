@@ -15,6 +15,7 @@ from hfpaddle.core.errors import (
 from hfpaddle.core.logging import logger
 from hfpaddle.modeling import hub, registry
 from hfpaddle.modeling.configs import config_from_pretrained
+from hfpaddle.transformers.image_processing import AutoImageProcessor
 from hfpaddle.transformers.pipelines.tasks import PIPELINE_REGISTRY, Task, auto_classes
 from hfpaddle.transformers.tokenization import AutoTokenizer
 
@@ -130,14 +131,31 @@ def load_tokenizer(
 ) -> Any:
     """Return the tokenizer: as given, or read from its own name or the model's.
 
-    None if there is none and it is not ``needed``, as in pipelines of the user's.
+    None if there is none and it is not ``needed`` (None: as in pipelines of the user's), or if the
+    task has no use for one (False).
     """
+    if needed is False and tokenizer is None:
+        return None
     try:
         return _tokenizer(name if tokenizer is None else tokenizer, name, where, use_fast)
     except (OSError, ValueError):
         if needed or tokenizer is not None:
             raise
         return None
+
+
+def load_image_processor(
+    image_processor: Any, name: Any, where: dict[str, Any], needed: bool | None
+) -> Any:
+    """Return the image processor: as given, or read from its own name or the model's."""
+    if not needed:
+        return image_processor
+    given = name if image_processor is None else image_processor
+    if not isinstance(given, (str, Path)):
+        return given if callable(given) else None
+    same = str(given) == str(name)
+    where = {key: where[key] for key in where if same or key in _ANY_REPOSITORY}
+    return AutoImageProcessor.from_pretrained(str(given), **where)
 
 
 def _tokenizer(tokenizer: Any, name: Any, where: dict[str, Any], use_fast: bool) -> Any:

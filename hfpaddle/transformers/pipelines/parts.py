@@ -54,14 +54,12 @@ def speaks_paddle(tokenizer: Any) -> Any:
     return ours
 
 
-def refuse_processors(*processors: Any) -> None:
-    """Raise UnsupportedArgumentError for parts that only pictures, sound or video need."""
-    names = ("feature_extractor", "image_processor", "video_processor", "processor")
-    for name, value in zip(names, processors, strict=True):
-        if value is not None:
+def refuse_processors(cls: type, **processors: Any) -> None:
+    """Raise UnsupportedArgumentError for parts that pipelines of class ``cls`` have no use for."""
+    for name, value in processors.items():
+        if value is not None and not getattr(cls, f"_load_{name}", None):
             raise UnsupportedArgumentError(
-                f"pipeline: {name}={value!r} has no use: all tasks here are about text. Leave it "
-                "out, and pass tokenizer=."
+                f"pipeline: {name}={value!r} has no use for {cls.__name__}. Leave it out."
             )
 
 

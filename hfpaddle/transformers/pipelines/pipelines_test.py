@@ -28,7 +28,8 @@ from hfpaddle.transformers.pipelines.questions import best_spans
 pytestmark = pytest.mark.unit
 
 TASKS = [
-    *("feature-extraction", "fill-mask", "question-answering", "text-classification"),
+    *("feature-extraction", "fill-mask", "image-classification", "question-answering"),
+    "text-classification",
     *("text-generation", "token-classification", "zero-shot-classification"),
 ]
 WORDS = ["[PAD]", "[UNK]", "cat", "dog", "sat", "ran"]
@@ -75,7 +76,7 @@ def test_tasks_are_found_in_the_folder():
         ("text-generatoin", "text-generation"),
         ("summarization", "text-generation"),
         ("translation_en_to_fr", "text-generation"),
-        ("image-classification", "text-classification"),
+        ("image-segmentation", "image-classification"),
     ],
 )
 def test_unknown_tasks_name_the_nearest(task, near):
@@ -85,10 +86,10 @@ def test_unknown_tasks_name_the_nearest(task, near):
 
 
 def test_pipelines_of_other_tasks_can_be_imported_but_not_used():
-    from hfpaddle.transformers.pipelines import ImageClassificationPipeline
+    from hfpaddle.transformers.pipelines import ImageSegmentationPipeline
 
-    with pytest.raises(MissingFeatureError, match="ImageClassificationPipeline"):
-        ImageClassificationPipeline(model=None)
+    with pytest.raises(MissingFeatureError, match="ImageSegmentationPipeline"):
+        ImageSegmentationPipeline(model=None)
     with pytest.raises(AttributeError, match="NoSuchPipeline"):
         _ = pipelines.NoSuchPipeline
 

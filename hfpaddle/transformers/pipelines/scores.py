@@ -6,6 +6,31 @@ import inspect
 from typing import Any
 
 import numpy as np
+from transformers.utils import ExplicitEnum
+
+
+class ClassificationFunction(ExplicitEnum):
+    """What turns logits into scores."""
+
+    SIGMOID = "sigmoid"
+    SOFTMAX = "softmax"
+    NONE = "none"
+
+
+def default_function(config: Any) -> ClassificationFunction:
+    """Return what fits the kind of classification that ``config`` tells."""
+    if config.problem_type == "regression":
+        return ClassificationFunction.NONE
+    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+        return ClassificationFunction.SIGMOID
+    return ClassificationFunction.SOFTMAX
+
+
+def scored(logits: np.ndarray, function: ClassificationFunction) -> np.ndarray:
+    """Apply ``function`` over the last axis."""
+    if function == ClassificationFunction.NONE:
+        return logits
+    return softmax(logits) if function == ClassificationFunction.SOFTMAX else sigmoid(logits)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

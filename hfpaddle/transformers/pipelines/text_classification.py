@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers.utils import ExplicitEnum
-
 from hfpaddle.transformers.pipelines.base import Pipeline
 from hfpaddle.transformers.pipelines.iteration import as_array
-from hfpaddle.transformers.pipelines.scores import sigmoid, softmax, without_cache
+from hfpaddle.transformers.pipelines.scores import (
+    ClassificationFunction,
+    default_function,
+    scored,
+    without_cache,
+)
 from hfpaddle.transformers.pipelines.tasks import register_task
-
-
-class ClassificationFunction(ExplicitEnum):
-    """What turns logits into scores."""
-
-    SIGMOID = "sigmoid"
-    SOFTMAX = "softmax"
-    NONE = "none"
-
-
-_FUNCTIONS = {
-    ClassificationFunction.SIGMOID: sigmoid,
-    ClassificationFunction.SOFTMAX: softmax,
-    ClassificationFunction.NONE: lambda logits: logits,
-}
 
 
 @register_task(
@@ -96,7 +84,7 @@ class TextClassificationPipeline(Pipeline):
         _legacy: bool = True,
     ) -> Any:
         logits = as_array(model_outputs["logits"])[0]
-        scores = _FUNCTIONS[function_to_apply or self._default_function()](logits)
+        scores = scored(logits, function_to_apply or default_function(self.model.config))
         labels = self.model.config.id2label
         if top_k == 1 and _legacy:
             return {"label": labels[scores.argmax().item()], "score": scores.max().item()}
@@ -105,11 +93,3 @@ class TextClassificationPipeline(Pipeline):
             return found
         found.sort(key=lambda entry: entry["score"], reverse=True)
         return found if top_k is None else found[:top_k]
-
-    def _default_function(self) -> ClassificationFunction:
-        config = self.model.config
-        if config.problem_type == "regression":
-            return ClassificationFunction.NONE
-        if config.problem_type == "multi_label_classification" or config.num_labels == 1:
-            return ClassificationFunction.SIGMOID
-        return ClassificationFunction.SOFTMAX
