@@ -129,7 +129,7 @@ class Dropout(nn.Layer):
         self.p = p
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return F.dropout(x, self.p, training=self.training) if self.p else x
+        return ops.dropout(x, self.p, self.training)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
+from hfpaddle import ops
 from hfpaddle.layers.activations import activation
 from hfpaddle.layers.basic import Linear
 
@@ -84,5 +85,4 @@ class MLP(nn.Layer):
 
     def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
         first, second = (getattr(self, name) for name in self.names)
-        out = second(self.act_fn(first(x_BSH)))
-        return nn.functional.dropout(out, self.p, training=self.training) if self.p else out
+        return ops.dropout(second(self.act_fn(first(x_BSH))), self.p, self.training)

@@ -21,6 +21,7 @@ from hfpaddle.generation import GenerationMixin
 from hfpaddle.layers import AttentionMask, Embedding, Linear, RMSNorm, RotaryEmbedding
 from hfpaddle.layers.cache import DynamicCache
 from hfpaddle.layers.masks import bias_from_user
+from hfpaddle.layers.recompute import recompute
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.heads import decoder_heads
@@ -208,11 +209,7 @@ class DecoderModel(PreTrainedModel):
             if hidden is not None:
                 hidden.append(x_BSH)
             if self.gradient_checkpointing and self.training:
-                from paddle.distributed.fleet.utils import recompute
-
-                # Reentrant recomputation would cut the gradient of what a block returns beside its
-                # result (router logits), and of everything behind a frozen embedding.
-                x_BSH = recompute(block, x_BSH, state, use_reentrant=False)
+                x_BSH = recompute(block, x_BSH, state)
             else:
                 x_BSH = block(x_BSH, state)
         if self.norm_name:

@@ -23,6 +23,7 @@ from hfpaddle.layers import AttentionMask, Linear
 from hfpaddle.layers.cache import DynamicCache
 from hfpaddle.layers.masks import bias_from_user
 from hfpaddle.layers.post_norm import EncoderEmbeddings, PostNormBlock, SelfAttention
+from hfpaddle.layers.recompute import recompute
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.decoder import check_arguments, check_inputs
@@ -295,8 +296,6 @@ class EncoderModel(PreTrainedModel):
     def run_block(self, block: nn.Layer, *inputs: Any) -> paddle.Tensor:
         """Apply one block, recomputed in the backward pass if the user asked for that."""
         if self.gradient_checkpointing and self.training:
-            from paddle.distributed.fleet.utils import recompute
-
             return recompute(block, *inputs)
         return block(*inputs)
 

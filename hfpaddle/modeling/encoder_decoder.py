@@ -21,6 +21,7 @@ from hfpaddle.generation import GenerationMixin
 from hfpaddle.layers import Attention, AttentionMask, Dropout, Linear
 from hfpaddle.layers.cache import DynamicCache, EncoderDecoderCache
 from hfpaddle.layers.masks import bias_from_user
+from hfpaddle.layers.recompute import recompute
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.decoder import check_arguments, check_inputs
@@ -259,9 +260,7 @@ class Stack(PreTrainedModel):
             if hidden is not None:
                 hidden.append(x_BSH)
             if self.gradient_checkpointing and self.training:
-                from paddle.distributed.fleet.utils import recompute
-
-                x_BSH = recompute(block, x_BSH, state, use_reentrant=False)
+                x_BSH = recompute(block, x_BSH, state)
             else:
                 x_BSH = block(x_BSH, state)
         x_BSH = self.finish(x_BSH)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import paddle
-import paddle.nn.functional as F
 import transformers
 from paddle import nn
 
+from hfpaddle import ops
 from hfpaddle.layers import MLP, Attention, LayerNorm
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.decoder import DecoderModel
@@ -27,7 +27,7 @@ class DroppedAttention(Attention):
 
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         out_BSH = super().forward(x_BSH, state)
-        return F.dropout(out_BSH, self.residual_dropout, training=self.training)
+        return ops.dropout(out_BSH, self.residual_dropout, self.training)
 
 
 class Starcoder2Model(DecoderModel):
@@ -40,7 +40,7 @@ class Starcoder2Model(DecoderModel):
         self.embedding_dropout = config.embedding_dropout
 
     def before_blocks(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
-        return F.dropout(x_BSH, self.embedding_dropout, training=self.training)
+        return ops.dropout(x_BSH, self.embedding_dropout, self.training)
 
 
 @register_model("starcoder2")

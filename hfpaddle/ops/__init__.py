@@ -5,8 +5,9 @@ Raise no device question here: the dispatch in `hfpaddle.core.op` picks the impl
 
 from hfpaddle.ops.attention import attention
 from hfpaddle.ops.cross_entropy import cross_entropy
+from hfpaddle.ops.dropout import dropout
 from hfpaddle.ops.linear import linear
 from hfpaddle.ops.norm import layer_norm, rms_norm
 from hfpaddle.ops.rotary import rotary
 
-__all__ = ["attention", "cross_entropy", "layer_norm", "linear", "rms_norm", "rotary"]
+__all__ = ["attention", "cross_entropy", "dropout", "layer_norm", "linear", "rms_norm", "rotary"]

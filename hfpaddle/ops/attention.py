@@ -6,6 +6,7 @@ import paddle
 import paddle.nn.functional as F
 
 from hfpaddle.core.op import op
+from hfpaddle.ops.dropout import dropout as drop
 
 
 @op
@@ -54,6 +55,6 @@ def attention(
         weights = weights * seeing.astype("float32")
     weights = weights.astype(q.dtype)
     if dropout:
-        weights = F.dropout(weights, dropout)
+        weights = drop(weights, dropout)
     out = paddle.matmul(weights.reshape([B, K, N // K * S, T]), v)
     return out.reshape([B, N, S, v.shape[-1]]).transpose([0, 2, 1, 3]), weights

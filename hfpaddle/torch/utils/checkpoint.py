@@ -14,7 +14,7 @@ import paddle
 from paddle.distributed.fleet.utils import recompute
 
 from hfpaddle.core.errors import UnsupportedArgumentError
-from hfpaddle.torch._random import default_generator
+from hfpaddle.layers.recompute import Replayed
 
 __all__ = ["checkpoint", "checkpoint_sequential", "noop_context_fn"]
 
@@ -40,29 +40,10 @@ def checkpoint(
         )
     if not paddle.is_grad_enabled():
         return function(*args, **kwargs)
-    call = _Replayed(function) if preserve_rng_state else function
+    call = Replayed(function) if preserve_rng_state else function
     return recompute(
         call, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state, **kwargs
     )
-
-
-class _Replayed:
-    """Calls ``function`` with the random stream where the first call found it."""
-
-    def __init__(self, function: Callable) -> None:
-        self.function, self.start = function, None
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        stream = default_generator.stream
-        if self.start is None:
-            self.start = stream.get_state()
-            return self.function(*args, **kwargs)
-        now = stream.get_state()
-        stream.set_state(self.start)
-        try:
-            return self.function(*args, **kwargs)
-        finally:
-            stream.set_state(now)
 
 
 def checkpoint_sequential(
