@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution, DistributionFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -30,6 +32,19 @@ class AliasLoader(Loader):
         module.__spec__ = self._own_spec  # the import system has just replaced it
 
 
+def version_of(package: str) -> str:
+    """Return the version that the mirror of ``package`` states, without importing it.
+
+    transformers asks every installed distribution for its name and version when it starts.
+    """
+    spec = importlib.util.find_spec(f"hfpaddle.{package}")
+    source = Path(spec.origin).read_text() if spec and spec.origin else ""
+    stated = re.search(r'^__version__ = "([^"]+)"$', source, re.MULTILINE)
+    if stated is None:
+        raise ModuleNotFoundError(f"hfpaddle.{package} states no version", name=package)
+    return stated[1]
+
+
 class MirrorDistribution(Distribution):
     """Name and version of a mirror, for ``importlib.metadata.version("torch")``."""
 
@@ -39,7 +54,7 @@ class MirrorDistribution(Distribution):
     def read_text(self, filename: str) -> str | None:
         if filename != "METADATA":
             return None
-        version = importlib.import_module(f"hfpaddle.{self._name}").__version__
+        version = version_of(self._name)
         return f"Metadata-Version: 2.1\nName: {self._name}\nVersion: {version}\n"
 
     def locate_file(self, path: Any) -> Any:
