@@ -15,7 +15,6 @@ from typing import Any
 
 import paddle
 from transformers import BatchEncoding as _Encoding
-from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 from transformers.trainer_callback import (
     CallbackHandler,
     DefaultFlowCallback,
@@ -31,14 +30,17 @@ from transformers.trainer_utils import (
     align_special_tokens,
     compare_trainer_and_checkpoint_args,
     get_last_checkpoint,
+    number_of_arguments,
     sort_checkpoints,
     speed_metrics,
 )
-from transformers.utils import logging
+from transformers.utils import is_in_notebook, logging
 
-from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.core.logging import warn_once
 from hfpaddle.transformers import trainer_random
+from hfpaddle.transformers.integrations.integration_utils import (
+    get_reporting_integration_callbacks,
+)
 from hfpaddle.transformers.trainer_checkpoint import STATE, CheckpointMixin, clean, remove
 from hfpaddle.transformers.trainer_data import DataMixin, Feed, set_epoch
 from hfpaddle.transformers.trainer_evaluate import EvaluationMixin
@@ -47,7 +49,9 @@ from hfpaddle.transformers.trainer_metrics import MetricsMixin
 from hfpaddle.transformers.trainer_neftune import add_noise
 from hfpaddle.transformers.trainer_optimizer import OptimizerMixin
 from hfpaddle.transformers.trainer_pt_utils import get_model_param_count
+from hfpaddle.transformers.trainer_search import SearchMixin
 from hfpaddle.transformers.trainer_setup import Plan, SetupMixin
+from hfpaddle.transformers.trainer_surface import SurfaceMixin
 from hfpaddle.transformers.trainer_utils import (
     enable_full_determinism,
     find_executable_batch_size,
@@ -58,9 +62,16 @@ from hfpaddle.transformers.training_args import TrainingArguments
 logger = logging.get_logger("transformers.trainer")  # so that its verbosity counts
 
 DEFAULT_CALLBACKS = [DefaultFlowCallback]
+DEFAULT_PROGRESS_CALLBACK = ProgressCallback
+
+if is_in_notebook():
+    from transformers.utils.notebook import NotebookProgressCallback
+
+    DEFAULT_PROGRESS_CALLBACK = NotebookProgressCallback
 
 
 class Trainer(
+    SurfaceMixin,
     SetupMixin,
     DataMixin,
     OptimizerMixin,
@@ -68,6 +79,7 @@ class Trainer(
     EvaluationMixin,
     MetricsMixin,
     HubMixin,
+    SearchMixin,
 ):
     """Train, evaluate and predict; arguments, methods and attributes as upstream's Trainer.
 
@@ -111,6 +123,7 @@ class Trainer(
         self.args = args = TrainingArguments("tmp_trainer") if args is None else args
         self._seed()
         logging.set_verbosity(args.get_process_log_level())
+        self.neftune_noise_alpha = args.neftune_noise_alpha
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         self.processing_class = processing_class
         self.compute_loss_func, self.compute_metrics = compute_loss_func, compute_metrics
@@ -134,10 +147,7 @@ class Trainer(
             self.optimizer,
             self.lr_scheduler,
         )
-        self.add_callback(PrinterCallback if args.disable_tqdm else ProgressCallback)
-        if args.logging_dir is not None:
-            # Where upstream's TensorBoard callback looks since transformers 5.
-            os.environ.setdefault("TENSORBOARD_LOGGING_DIR", args.logging_dir)
+        self.add_callback(PrinterCallback if args.disable_tqdm else DEFAULT_PROGRESS_CALLBACK)
         self.hub_model_id: str | None = None
         if args.push_to_hub:
             self.init_hf_repo()
@@ -145,7 +155,6 @@ class Trainer(
         self.control = TrainerControl()
         self.state = self._fresh_state()
         self.is_in_train, self.current_flos = False, 0.0
-        # Upstream's state asks for these; there is no search over hyperparameters.
         self.hp_name = self.hp_search_backend = self._trial = None
         self._signature_columns = None
         self._train_batch_size = args.train_batch_size
@@ -178,22 +187,23 @@ class Trainer(
 
         Args:
             resume_from_checkpoint: folder of a checkpoint, or True for the last in ``output_dir``.
+            trial: of a search over hyperparameters.
             ignore_keys_for_eval: outputs of the model that are no predictions.
         Returns: steps done, mean loss of the steps of this call, metrics.
         Raises: ValueError if there is no checkpoint to resume from.
         """
-        if trial is not None:
-            raise UnsupportedArgumentError("Trainer.train(trial=...): there is no search here.")
         args, self.is_in_train = self.args, True
         if self.model_init is not None:
             self._seed()
-            self.model = self.model_wrapped = self.call_model_init()
+            self.model = self.model_wrapped = self.call_model_init(trial)
             self.optimizer, self.lr_scheduler = None, None
-            self._move_model_to_device(self.model, args.device)
+            if self.place_model_on_device:
+                self._move_model_to_device(self.model, args.device)
         if args.activation_checkpointing:
-            self.model.gradient_checkpointing_enable(args.activation_checkpointing_kwargs)
+            self._enable_checkpointing(dict(args.activation_checkpointing_kwargs or {}))
         if self._is_text_processor() and hasattr(self.model, "config"):
             align_special_tokens(self.model, self.processing_class)
+        self._hp_search_setup(trial)
         clean(args.output_dir)
         checkpoint = resume_from_checkpoint or None
         if checkpoint is True:
@@ -211,23 +221,26 @@ class Trainer(
             self._inner_training_loop, self._train_batch_size, args.auto_find_batch_size
         )
         noise = contextlib.nullcontext()
-        if args.neftune_noise_alpha is not None:
-            noise = add_noise(self.model, args.neftune_noise_alpha)
+        if self.neftune_noise_alpha is not None:
+            noise = add_noise(self.model, self.neftune_noise_alpha)
         with noise:
             return loop(
                 args=args,
                 resume_from_checkpoint=checkpoint,
+                trial=trial,
                 ignore_keys_for_eval=ignore_keys_for_eval,
             )
 
     def _inner_training_loop(
         self,
-        batch_size: int,
-        args: TrainingArguments,
+        batch_size: int | None = None,
+        args: TrainingArguments | None = None,
         resume_from_checkpoint: str | None = None,
+        trial: Any = None,
         ignore_keys_for_eval: Any = None,
     ) -> TrainOutput:
-        self._train_batch_size = batch_size
+        args = self.args if args is None else args
+        self._train_batch_size = batch_size or self._train_batch_size
         loader = self.get_train_dataloader()
         plan = self.plan_training(loader)
         progress = self._begin(plan, resume_from_checkpoint)
@@ -236,21 +249,23 @@ class Trainer(
         self._initial_num_input_tokens_seen = self.state.num_input_tokens_seen
         self._initial_global_step = self.state.global_step
         self._clear_gradients()
+        self.callback_handler.train_dataloader = loader
         self.control = self.callback_handler.on_train_begin(args, self.state, self.control)
         if args.eval_on_start:
-            self._evaluate(None, ignore_keys_for_eval, skip_scheduler=True)
+            self._evaluate(trial, ignore_keys_for_eval, skip_scheduler=True)
         first = self._epoch
         for epoch in range(first, plan.epochs):
             self.control = self.callback_handler.on_epoch_begin(args, self.state, self.control)
-            self._run_epoch(plan, loader, epoch, progress, ignore_keys_for_eval, start)
+            self._one_pass(plan, loader, epoch, progress, ignore_keys_for_eval, start)
             progress = None
             if self.control.should_training_stop:
                 break
-        return self._finalize_training(plan, start)
+        return self._finish(plan, start)
 
     def _begin(self, plan: Plan, checkpoint: str | None) -> dict[str, Any] | None:
         """Make state, optimizer and schedule, or take up a checkpoint's. Returns its progress."""
         self.state = self._fresh_state()
+        self.state.is_hyper_param_search = self._trial is not None
         self.state.train_batch_size = self._train_batch_size
         self.state.compute_steps(self.args, plan.max_steps)
         if self._created_lr_scheduler:
@@ -259,11 +274,14 @@ class Trainer(
         self.create_scheduler(num_training_steps=plan.max_steps)
         self._epoch = self._batches_given = self._batch_number = self._globalstep_last_logged = 0
         self._epoch_ended, self._feed = False, None
+        self._scaler = self._make_scaler()
+        if self._accelerator is not None:
+            self._accelerator.scaler = self._scaler
         self._tr_loss, self._total_loss_scalar = paddle.zeros([]).to(self.args._device_name), 0.0
         progress = None
         if checkpoint is not None:
             progress = self._resume(plan, checkpoint)
-        self.state.init_training_references(self, plan.max_steps, plan.epochs, None)
+        self.state.init_training_references(self, plan.max_steps, plan.epochs, self._trial)
         for name in ("model", "optimizer", "lr_scheduler"):
             setattr(self.callback_handler, name, getattr(self, name))
         return progress
@@ -277,6 +295,7 @@ class Trainer(
         compare_trainer_and_checkpoint_args(self.args, self.state)
         self._load_callback_state()
         self._load_optimizer_and_scheduler(checkpoint)
+        self._load_scaler(checkpoint)
         self._globalstep_last_logged = self.state.global_step
         progress = self._load_progress(checkpoint)
         if progress is None:
@@ -300,7 +319,7 @@ class Trainer(
         trainer_random.restore(trainer_random.from_json(progress["random"]))
         return feed
 
-    def _run_epoch(
+    def _one_pass(
         self,
         plan: Plan,
         loader: Any,
@@ -313,7 +332,6 @@ class Trainer(
         args = self.args
         self._epoch, self._epoch_ended = epoch, False
         set_epoch(loader, epoch)
-        self.callback_handler.train_dataloader = loader
         self._feed = self._open_feed(loader, progress)
         done = self._batches_given // args.gradient_accumulation_steps
         done += bool(self._batches_given % args.gradient_accumulation_steps)
@@ -327,24 +345,18 @@ class Trainer(
             if not batches:
                 break
             self._run_update(plan, batches, items)
-            if self.state.global_step and self._stepped:
-                self._maybe_log_save_evaluate(
-                    self._tr_loss,
-                    self._last_logs[0],
-                    self.model,
-                    None,
-                    epoch,
-                    ignore_keys,
-                    start,
-                    learning_rate=self._last_logs[1],
-                )
+            if self._stepped:
+                self._after_step(epoch, ignore_keys, start)
             if self.control.should_epoch_stop or self.control.should_training_stop:
                 break
         self._epoch_ended = True
         self.control = self.callback_handler.on_epoch_end(args, self.state, self.control)
+        self._after_step(epoch, ignore_keys, start)
+
+    def _after_step(self, epoch: int, ignore_keys: Any, start: float) -> None:
         norm, rate = self._last_logs
         self._maybe_log_save_evaluate(
-            self._tr_loss, norm, self.model, None, epoch, ignore_keys, start, learning_rate=rate
+            self._tr_loss, norm, self.model, self._trial, epoch, ignore_keys, start, rate
         )
 
     def _run_update(self, plan: Plan, batches: list, items: Any) -> None:
@@ -364,14 +376,17 @@ class Trainer(
             self._track_num_input_tokens(inputs)
             if i < len(batches) - 1:
                 self.control = handler.on_substep_end(args, self.state, self.control)
+                if self.control.should_epoch_stop or self.control.should_training_stop:
+                    return
                 continue
+            self._unscale_gradients()
             norm = self._clip_grad_norm(self.model) if args.max_grad_norm > 0 else None
             norm = self._get_grad_norm(self.model, grad_norm=norm)
             self.control = handler.on_pre_optimizer_step(args, self.state, self.control)
-            self.optimizer.step()
+            updated = self._optimizer_step()
             self.control = handler.on_optimizer_step(args, self.state, self.control)
             rate = self._get_learning_rate()
-            if not self._scheduled_by_metric:
+            if updated and not self._scheduled_by_metric:
                 self.lr_scheduler.step()
             self._clear_gradients()
             self.state.global_step += 1
@@ -426,7 +441,7 @@ class Trainer(
             self._save_checkpoint(model, trial)
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
 
-    def _finalize_training(self, plan: Plan, start: float) -> TrainOutput:
+    def _finish(self, plan: Plan, start: float) -> TrainOutput:
         self._total_loss_scalar += float(self._tr_loss)
         steps = self.state.global_step - self._initial_global_step
         loss = self._total_loss_scalar / max(steps, 0.001)
@@ -439,7 +454,8 @@ class Trainer(
         if self.args.load_best_model_at_end and best is not None:
             self._load_best_model()
         if best is not None and self.args.save_total_limit == 1:
-            for path in sort_checkpoints(self._get_output_dir(), best_model_checkpoint=best):
+            folder = self._get_output_dir(self._trial)
+            for path in sort_checkpoints(folder, best_model_checkpoint=best):
                 if not os.path.samefile(path, best):
                     remove(path)
         self.control = self.callback_handler.on_train_end(self.args, self.state, self.control)
@@ -466,7 +482,7 @@ class Trainer(
             scaled = counted or self.compute_loss_func is not None
         if not scaled:
             loss = loss / self.current_gradient_accumulation_steps
-        loss.backward()
+        self._backward(loss)
         return loss.detach()
 
     def compute_loss(
@@ -484,6 +500,8 @@ class Trainer(
         labels = None
         if self.label_smoother is not None or self.compute_loss_func is not None:
             labels = inputs.pop("labels", None)
+        if self.compute_loss_func is not None and labels is None:
+            warn_once("Trainer: compute_loss_func is given and the batch has no labels.")
         if self.model_accepts_loss_kwargs and num_items_in_batch is not None:
             inputs["num_items_in_batch"] = num_items_in_batch
         outputs = model(**inputs)
@@ -510,9 +528,15 @@ class Trainer(
 
     def compute_loss_context_manager(self) -> Any:
         """Mixed precision where it is asked for and the device has it."""
-        if self.args.half_compute:
-            return paddle.amp.auto_cast(dtype="bfloat16", level="O1")
-        return contextlib.nullcontext()
+        stack = contextlib.ExitStack()
+        stack.enter_context(self.autocast_smart_context_manager())
+        return stack
+
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
+        dtype = self.args.compute_dtype
+        if dtype is None:
+            return contextlib.nullcontext()
+        return paddle.amp.auto_cast(dtype=dtype, level="O1")
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple:
         """Return the next batches and the number of items in their labels, or None."""
@@ -584,13 +608,19 @@ class Trainer(
         logger.info(f"  Number of trainable parameters = {count:,}")
 
     def call_model_init(self, trial: Any = None) -> Any:
-        """Return a new model of ``model_init``."""
-        model = self.model_init()  # type: ignore[misc]
+        """Return a new model of ``model_init``, which may take the trial of a search."""
+        count = number_of_arguments(self.model_init)
+        if count > 1:
+            raise RuntimeError("model_init should have 0 or 1 argument.")
+        model = self.model_init(trial) if count else self.model_init()  # type: ignore[misc]
         if model is None:
             raise RuntimeError("model_init should not return None.")
         return model
 
     def _move_model_to_device(self, model: Any, device: Any) -> None:
+        if getattr(model, "hf_device_map", None) is not None:
+            logger.warning("The model has a device map: it stays where it is.")
+            return
         model.to(self.args._device_name)
 
     def is_local_process_zero(self) -> bool:
@@ -609,4 +639,6 @@ class Trainer(
         self.callback_handler.remove_callback(callback)
 
     def end(self) -> None:
-        """Nothing to end: there is one process."""
+        """Close what `accelerator` opened, if it was used."""
+        if self._accelerator is not None:
+            self._accelerator.end_training()

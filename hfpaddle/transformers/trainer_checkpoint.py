@@ -101,6 +101,7 @@ class CheckpointMixin:
     callback_handler: Any
     data_collator: Any
     processing_class: Any
+    _scaler: Any
 
     # Writing
 
@@ -123,13 +124,11 @@ class CheckpointMixin:
             keeper.save_pretrained(folder)
         write_text(folder / "training_args.json", self.args.to_json_string() + "\n")
 
-    def _get_output_dir(self, trial: Any = None) -> str:
-        return self.args.output_dir
-
-    def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write ``checkpoint-<step>`` and delete what ``save_total_limit`` says."""
-        self.store_flos()  # type: ignore[attr-defined]
-        run = Path(self._get_output_dir(trial))
+        if trial is None:
+            self.store_flos()  # type: ignore[attr-defined]
+        run = Path(self._get_output_dir(trial))  # type: ignore[attr-defined]
         target = run / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if self.state.best_global_step:
             best = run / f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}"
@@ -138,14 +137,31 @@ class CheckpointMixin:
         with written_together(target) as folder:
             self.save_model(str(folder), _internal_call=True)
             if not self.args.save_only_model:
-                write_state(folder, "optimizer", self._optimizer_state())
-                write_state(folder, "scheduler", self._scheduler_state())
-                write_state(folder, "progress", self._progress_state())
+                self._save_optimizer_and_scheduler(str(folder))
+                self._save_scaler(str(folder))
+                self._save_rng_state(str(folder))
             self._export_callbacks()
             self.state.save_to_json(str(folder / STATE))
         if self.args.push_to_hub:
             self._push_from_checkpoint(str(target))  # type: ignore[attr-defined]
         self._rotate(run)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        folder = Path(output_dir)
+        write_state(folder, "optimizer", self._optimizer_state())
+        write_state(folder, "scheduler", self._scheduler_state())
+
+    def _save_scaler(self, output_dir: str) -> None:
+        if self._scaler is not None:
+            write_state(Path(output_dir), "scaler", self._scaler.state_dict())
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        if self._scaler is not None and checkpoint and Path(checkpoint, "scaler.json").exists():
+            self._scaler.load_state_dict(read_state(Path(checkpoint), "scaler"))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Write ``progress``: random streams, and where the run stands in its data."""
+        write_state(Path(output_dir), "progress", self._progress_state())
 
     def _export_callbacks(self) -> None:
         for callback in [*self.callback_handler.callbacks, self.control]:
@@ -267,7 +283,7 @@ class CheckpointMixin:
                     self.callback_handler.remove_callback(callback)
                     self.callback_handler.add_callback(fresh)
 
-    def _determine_best_metric(self, metrics: dict[str, float], trial: Any = None) -> bool:
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Note the metric if it is the best so far, and tell so.
 
         Raises: KeyError if the evaluation gave no such metric.

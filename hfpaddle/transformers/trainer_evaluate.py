@@ -129,6 +129,8 @@ class EvaluationMixin:
         logger.info(f"\n***** Running {description} *****")
         logger.info(f"  Batch size = {self.args.eval_batch_size}")
         self.model.eval()
+        if callable(getattr(self.optimizer, "eval", None)):  # type: ignore[attr-defined]
+            self.optimizer.eval()  # type: ignore[attr-defined]
         self.callback_handler.eval_dataloader = dataloader
 
     def evaluation_loop(
@@ -280,11 +282,13 @@ class EvaluationMixin:
             metrics = self.evaluate(ignore_keys=ignore_keys_for_eval)
         except (RuntimeError, MemoryError, SystemError) as error:
             if self.args.auto_find_batch_size and out_of_memory(error):
-                raise ValueError(
-                    "Evaluation ran out of memory, and auto_find_batch_size changes the training "
-                    "batch alone. Reduce per_device_eval_batch_size."
+                # Worded so that it is not taken for the training's own lack of memory.
+                raise RuntimeError(
+                    "Evaluation hit an out-of-memory error. `auto_find_batch_size` only adjusts "
+                    "the training batch size, reduce `per_device_eval_batch_size` instead."
                 ) from error
             raise
+        self._report_to_hp_search(trial, self.state.global_step, metrics)  # type: ignore[attr-defined]
         if self._scheduled_by_metric and not skip_scheduler:  # type: ignore[attr-defined]
             name = self.args.metric_for_best_model
             self.lr_scheduler.step(self._metric(metrics, name))  # type: ignore[attr-defined]

@@ -90,7 +90,8 @@ class SetupMixin:
                 "training: it only computes hidden states and does not accept any labels. Choose "
                 "a model with a head, any of the `AutoModelForXxx`."
             )
-        if self.args.place_model_on_device is not False:
+        self.place_model_on_device = self.args.place_model_on_device is not False
+        if self.place_model_on_device:
             self._move_model_to_device(model, self.args.device)  # type: ignore[attr-defined]
         return model
 
@@ -140,8 +141,12 @@ class SetupMixin:
                 f"You have set `args.eval_strategy` to {args.eval_strategy} but you didn't pass an "
                 "`eval_dataset` to `Trainer`. Either set `args.eval_strategy` to `no` or pass one."
             )
-        if args.save_strategy == SaveStrategy.BEST and args.metric_for_best_model is None:
-            raise ValueError("`metric_for_best_model` must be given when save_strategy is 'best'.")
+        keeps_best = args.save_strategy == SaveStrategy.BEST or args.load_best_model_at_end
+        if keeps_best and args.metric_for_best_model is None:
+            raise ValueError(
+                "`args.metric_for_best_model` must be provided when using 'best' save_strategy or "
+                "if `args.load_best_model_at_end` is set to `True`."
+            )
         given = self.optimizer is not None
         if given and self.optimizer_cls_and_kwargs is not None:  # type: ignore[attr-defined]
             raise RuntimeError("Pass `optimizers` or `optimizer_cls_and_kwargs`, not both.")
@@ -167,29 +172,43 @@ class SetupMixin:
 
     def plan_training(self, loader: Any) -> Plan:
         """Return how long the run is. Raises: ValueError if nothing says so."""
-        args, batches = self.args, len(loader) if has_length(loader) else None
-        accumulation, total = (
-            args.gradient_accumulation_steps,
+        epochs, updates, examples, samples, _, batches, steps = self.set_initial_training_values(
+            self.args, loader
+        )
+        return Plan(epochs, updates, batches, examples, samples, steps)
+
+    def set_initial_training_values(
+        self, args: Any, dataloader: Any
+    ) -> tuple[int, int, int, float, int, int, int]:
+        """Return epochs, updates an epoch, examples, examples seen in the run, examples an update,
+        batches an epoch, and updates of the run.
+
+        Raises: ValueError if neither the loader nor ``max_steps`` says how long the run is.
+        """
+        batches = len(dataloader) if has_length(dataloader) else None
+        total, accumulation = (
             self.get_total_train_batch_size(args),
+            args.gradient_accumulation_steps,
         )
         if batches:
             updates = max(math.ceil(batches / accumulation), 1)
-            examples = self.num_examples(loader)  # type: ignore[attr-defined]
+            examples = self.num_examples(dataloader)  # type: ignore[attr-defined]
             if args.max_steps > 0:
                 epochs, steps = math.ceil(args.max_steps / updates), args.max_steps
-                return Plan(epochs, updates, batches, examples, steps * total, steps)
-            steps = math.ceil(args.num_train_epochs * updates)
-            samples = examples * args.num_train_epochs
-            return Plan(
-                math.ceil(args.num_train_epochs), updates, batches, examples, samples, steps
+                return epochs, updates, examples, steps * total, total, batches, steps
+            steps, samples = (
+                math.ceil(args.num_train_epochs * updates),
+                examples * args.num_train_epochs,
             )
+            epochs = math.ceil(args.num_train_epochs)
+            return epochs, updates, examples, samples, total, batches, steps
         if args.max_steps <= 0:
             raise ValueError(
                 "args.max_steps must be set to a positive value if dataloader does not have a "
                 f"length, was {args.max_steps}"
             )
-        steps = args.max_steps
-        return Plan(sys.maxsize, steps, steps * accumulation, steps * total, steps * total, steps)
+        steps, samples = args.max_steps, args.max_steps * total
+        return sys.maxsize, steps, samples, samples, total, steps * accumulation, steps
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Estimate the operations of forward and backward: 6 for each token and parameter."""

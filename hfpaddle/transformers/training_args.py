@@ -181,17 +181,19 @@ class TrainingArguments(_LegacyArguments):
             )
 
     def _check_precision(self) -> None:
+        if self.fp16 and not self.half_device:
+            # As upstream, whose Accelerator wants a GPU for it.
+            raise UnsupportedArgumentError(
+                f"TrainingArguments(fp16=True) needs a device that computes in float16, and "
+                f"{self._device_name} does not. Use bf16=True, or leave both out for float32."
+            )
         halves = [
             n for n in ("fp16", "bf16", "fp16_full_eval", "bf16_full_eval") if getattr(self, n)
         ]
-        if halves and not backends.backend_of(self._device_name).half_compute:
+        if halves and not self.half_device:
             warn_once(
                 f"TrainingArguments: {halves[0]}=True on {self._device_name}, which computes in "
                 "float32 alone; the run is float32."
-            )
-        elif self.fp16:
-            raise UnsupportedArgumentError(
-                "TrainingArguments(fp16=True): loss scaling is not implemented. Use bf16=True."
             )
 
     # Where it runs
@@ -207,9 +209,13 @@ class TrainingArguments(_LegacyArguments):
         return backends.backend_of(self._device_name).half_compute
 
     @property
-    def half_compute(self) -> bool:
-        """Whether ``bf16`` is asked for and the device has it."""
-        return self.bf16 and self.half_device
+    def compute_dtype(self) -> str | None:
+        """The half precision in which the model computes, if one is asked for and the device has
+        it.
+        """
+        if not self.half_device:
+            return None
+        return "bfloat16" if self.bf16 else "float16" if self.fp16 else None
 
     @property
     def device(self) -> Any:

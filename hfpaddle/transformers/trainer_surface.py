@@ -1,0 +1,121 @@
+"""What scripts and subclasses reach for on a Trainer besides its methods: upstream's attributes,
+``accelerator``, and the scaling of float16 losses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import paddle
+
+from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.core.logging import warn_once
+
+# Methods of upstream's Trainer that exist for several devices or for its own files. This Trainer
+# never calls them, so a subclass that overrides one is told.
+NEVER_CALLED = frozenset(
+    """_build_accelerator_args _defer_fsdp_gradient_reduction _finalize_training
+    _has_mixed_mesh_grads _init_training_state _issue_warnings_after_load _load_rng_state
+    _mixed_mesh_grad_norm _prepare_context_parallel_inputs _prepare_for_training _run_epoch
+    _sync_replicated_trainable_parameters _tune_save_checkpoint _update_auto_batch_size _wrap_model
+    create_accelerator_and_postprocess""".split()
+)
+
+
+class SurfaceMixin:
+    """Attributes of upstream's Trainer on one device."""
+
+    args: Any
+    model: Any
+    optimizer: Any
+
+    is_model_parallel = False
+    is_deepspeed_enabled = is_fsdp_enabled = is_distributed_loading_by_transformers = False
+    is_fsdp_xla_enabled = is_fsdp_xla_v1_enabled = is_fsdp_xla_v2_enabled = False
+    deepspeed = None
+    place_model_on_device = True
+    _accelerator: Any = None
+    _scaler: Any = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("hfpaddle.transformers."):
+            for name in sorted(NEVER_CALLED & set(vars(cls))):
+                warn_once(f"{cls.__name__}.{name} is never called: hfpaddle's Trainer has no such.")
+
+    @property
+    def accelerator(self) -> Any:
+        """An Accelerator for overridden methods; made when it is first asked for."""
+        if self._accelerator is None:
+            from hfpaddle.accelerate import Accelerator
+            from hfpaddle.accelerate.state import AcceleratorState
+            from hfpaddle.accelerate.utils import GradientAccumulationPlugin
+
+            AcceleratorState._reset_state(reset_partial_state=True)
+            half = self.args.compute_dtype == "bfloat16"
+            self._accelerator = Accelerator(
+                cpu=self.args.use_cpu,
+                mixed_precision="bf16" if half else "no",
+                # The Trainer counts accumulated batches itself.
+                gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            )
+            self._accelerator.scaler = self._scaler
+        return self._accelerator
+
+    @accelerator.setter
+    def accelerator(self, value: Any) -> None:
+        self._accelerator = value
+
+    @property
+    def gather_function(self) -> Any:
+        return self.accelerator.gather_for_metrics
+
+    def get_tp_size(self) -> int:
+        """1: there is one device."""
+        return 1
+
+    get_cp_size = get_sp_size = get_tp_size
+
+    def _enable_checkpointing(self, options: dict[str, Any]) -> None:
+        """Let the model recompute its blocks, with the switch that it has."""
+        model = self.model
+        if hasattr(model, "activation_checkpointing_enable"):
+            parts = {k: options.pop(k) for k in ("every_n_layers", "offload") if k in options}
+            model.activation_checkpointing_enable(
+                activation_checkpointing_kwargs=options or None, **parts
+            )
+        elif hasattr(model, "gradient_checkpointing_enable"):
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options or None)
+        else:
+            raise UnsupportedArgumentError(
+                f"TrainingArguments(gradient_checkpointing=True): {type(model).__name__} has no "
+                "gradient_checkpointing_enable. Leave it out, or give the model that method."
+            )
+
+    # Scaled losses
+
+    def _make_scaler(self) -> Any:
+        """Return a GradScaler for float16, or None."""
+        if self.args.compute_dtype != "float16":
+            return None
+        from hfpaddle.torch.amp import GradScaler
+
+        return GradScaler(self.args.device.type)
+
+    def _backward(self, loss: paddle.Tensor) -> None:
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+
+    def _unscale_gradients(self) -> None:
+        # A subclass may have done so in its own training_step.
+        if self._scaler is not None and id(self.optimizer) not in self._scaler._found:
+            self._scaler.unscale_(self.optimizer)
+
+    def _optimizer_step(self) -> bool:
+        """Update, and tell whether that happened: gradients that overflowed are skipped."""
+        if self._scaler is None:
+            self.optimizer.step()
+            return True
+        before = self._scaler.get_scale()
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        return self._scaler.get_scale() >= before
