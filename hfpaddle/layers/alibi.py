@@ -52,7 +52,13 @@ def alibi_positions(padding_BT: paddle.Tensor | None, keys: int, place: Any) -> 
 
 
 def with_alibi(mask: AttentionMask, alibi_BNT: paddle.Tensor) -> AttentionMask:
-    """Return ``mask`` with a bias for each head and key added to what it hides."""
+    """Return ``mask`` with a bias for each head and key added to what it hides.
+
+    Every packed sample gets that of the first keys.
+    """
+    if mask.packing is not None:
+        mask.key_bias = alibi_BNT[:, :, : mask.packing.longest]
+        return mask
     alibi = alibi_BNT.unsqueeze(2)
     hidden = mask.dense(alibi_BNT.place)
     bias = alibi if hidden is None else hidden + alibi

@@ -10,7 +10,38 @@ from paddle import nn
 
 from hfpaddle import ops
 from hfpaddle.layers.basic import Linear
+from hfpaddle.layers.masks import AttentionMask
 from hfpaddle.layers.state import ForwardState
+
+
+def masked_attention(
+    q: paddle.Tensor,
+    k: paddle.Tensor,
+    v: paddle.Tensor,
+    mask: AttentionMask,
+    attentions: list[paddle.Tensor] | None,
+    *,
+    scale: float,
+    softcap: float | None = None,
+    dropout: float = 0.0,
+) -> paddle.Tensor:
+    """Attend as ``mask`` describes; the weights ``[B, N, S, T]`` go to ``attentions`` if asked for.
+
+    Args:
+        q, k, v: ``[B, N, S, D]``, ``[B, K, T, D]``, ``[B, K, T, E]``.
+        scale, softcap, dropout: see `hfpaddle.ops.attention`.
+    Returns: ``[B, S, N, E]``.
+    """
+    rest = {"scale": scale, "softcap": softcap, "dropout": dropout}
+    # Weights that are asked for are those of all keys, so samples are told apart by the mask then.
+    if mask.packing is not None and attentions is None:
+        lengths = mask.packing.lengths
+        return ops.packed_attention(q, k, v, lengths, mask.block(q.place), **rest)
+    bias = mask.dense(q.place)
+    out_BSND, weights = ops.attention(q, k, v, bias, blind=mask.blind, **rest)
+    if attentions is not None:
+        attentions.append(weights)
+    return out_BSND
 
 
 class Attention(nn.Layer):
@@ -97,19 +128,12 @@ class Attention(nn.Layer):
         dtype = q.dtype
         if self.upcast:
             q, k, v = (t.astype("float32") for t in (q, k, v))
-        mask = state.masks[self.layer_type]
-        out_BSND, weights = ops.attention(
-            q,
-            k,
-            v,
-            mask.dense(q.place),
+        out_BSND = masked_attention(
+            *(q, k, v, state.masks[self.layer_type], state.attentions),
             scale=self.scale,
             softcap=self.softcap,
             dropout=self.dropout if self.training else 0.0,
-            blind=mask.blind,
         )
-        if state.attentions is not None:
-            state.attentions.append(weights)
         return getattr(self, self.names[-1])(out_BSND.flatten(2).astype(dtype))
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import paddle
 
+from hfpaddle.layers.packing import Packing
+
 HIDDEN = float("-inf")
 
 
@@ -20,8 +22,11 @@ class AttentionMask:
         causal: a query sees keys at its own position and before.
         window: and no more than this many of them, its own included; both sides if not causal.
         padding: ``[B, >= key_offset + T]``, nonzero where a key is real, or None if all are.
-        segments: ``[B, T]`` integers; a query sees keys of its own segment (packed samples).
+        packing: where packed samples begin; a query sees keys of its own sample.
         bias: ``[B or 1, 1 or N, S, T]`` float32 given by the user; used as it is.
+    Attributes:
+        key_bias: None, or ``[1, N, M]`` float32 with M the longest packed sample: added to the
+            scores of each sample's keys, by their position in it.
     """
 
     def __init__(
@@ -34,11 +39,13 @@ class AttentionMask:
         causal: bool = True,
         window: int | None = None,
         padding: paddle.Tensor | None = None,
-        segments: paddle.Tensor | None = None,
+        packing: Packing | None = None,
         bias: paddle.Tensor | None = None,
     ) -> None:
         self.queries, self.keys, self.offset, self.key_offset = queries, keys, offset, key_offset
-        self.causal, self.window, self.segments = causal, window, segments
+        self.causal, self.window, self.packing = causal, window, packing
+        self.key_bias: paddle.Tensor | None = None
+        self._block: AttentionMask | None = None
         if padding is not None:
             padding = self._fit(padding != 0)
             padding = None if bool(padding.all()) else padding
@@ -61,7 +68,7 @@ class AttentionMask:
     @property
     def trivial(self) -> bool:
         """True if every query sees every key."""
-        if self._bias is not None or self.padding is not None or self.segments is not None:
+        if self._bias is not None or self.padding is not None or self.packing is not None:
             return False
         first, last = self.offset, self.offset + self.queries - 1
         if self.causal and self.key_offset + self.keys - 1 > first:
@@ -92,12 +99,33 @@ class AttentionMask:
         seen_BNST = paddle.to_tensor(seen[None, None], place=place)
         if self.padding is not None:
             seen_BNST = paddle.logical_and(seen_BNST, self.padding[:, None, None, :])
-        if self.segments is not None:
-            same = self.segments[:, None, -self.queries :, None] == self.segments[:, None, None, :]
-            seen_BNST = paddle.logical_and(seen_BNST, same)
+        if self.packing is not None:
+            ids_BS = self.packing.segments
+            same = paddle.to_tensor(ids_BS[:, None, :, None] == ids_BS[:, None, None, :])
+            seen_BNST = paddle.logical_and(seen_BNST, same.to(place))
         if self.padding is not None or self.window is not None:
             self.blind = not bool(seen_BNST.any(axis=-1).all())
-        return bias_of(seen_BNST)
+        if self.packing is None or self.key_bias is None:
+            return bias_of(seen_BNST)
+        positions = self.packing.position_ids(place).flatten()
+        by_key = self.key_bias.index_select(positions, axis=2).squeeze(0)
+        by_key = by_key.reshape([by_key.shape[0], self.packing.rows, 1, self.keys])
+        return bias_of(seen_BNST) + by_key.transpose([1, 0, 2, 3])
+
+    def block(self, place: paddle.base.core.Place | str) -> paddle.Tensor | None:
+        """Return the bias ``[1, 1 or N, M, M]`` within the longest packed sample, or None.
+
+        Shorter samples get its first rows and columns: what is seen depends on distance alone.
+        """
+        assert self.packing is not None
+        if self._block is None:
+            M = self.packing.longest
+            self._block = AttentionMask(M, M, causal=self.causal, window=self.window)
+            if self.key_bias is not None:
+                bias = self._block.dense(place)
+                by_key = self.key_bias.unsqueeze(2)
+                self._block = AttentionMask(M, M, bias=by_key if bias is None else bias + by_key)
+        return self._block.dense(place)
 
 
 def bias_of(seen: paddle.Tensor) -> paddle.Tensor:

@@ -5,6 +5,7 @@ import paddle
 import pytest
 
 from hfpaddle.layers.masks import AttentionMask, bias_from_user
+from hfpaddle.layers.packing import Packing
 
 pytestmark = pytest.mark.unit
 
@@ -68,11 +69,27 @@ def test_padding_is_cut_to_the_cache():
     np.testing.assert_array_equal(seen(mask)[0], want)
 
 
-def test_segments():
+def test_packed_samples():
+    """Whole, for those who ask for weights; and the block of the longest sample."""
     ids = np.array([[0, 0, 1, 1, 1]])
-    mask = AttentionMask(5, 5, segments=paddle.to_tensor(ids))
+    mask = AttentionMask(5, 5, packing=Packing((2, 3)))
     np.testing.assert_array_equal(seen(mask)[0], rule(5, 5) & (ids.T == ids))
     assert not mask.trivial
+    np.testing.assert_array_equal(mask.block("cpu").numpy()[0, 0] == 0, rule(3, 3))
+    windowed = AttentionMask(5, 5, packing=Packing((1, 4)), window=2)
+    np.testing.assert_array_equal(windowed.block("cpu").numpy()[0, 0] == 0, rule(4, 4, window=2))
+
+
+def test_packed_key_bias():
+    """Each sample's keys get the bias of their position in it."""
+    mask = AttentionMask(4, 4, packing=Packing((3, 1, 2, 2), rows=2))
+    mask.key_bias = paddle.to_tensor([[[0.0, 1.0, 2.0], [0.0, 3.0, 5.0]]])
+    dense, block = mask.dense("cpu").numpy(), mask.block("cpu").numpy()
+    assert dense.shape == (2, 2, 4, 4) and block.shape == (1, 2, 3, 3)
+    assert dense[0, 1, 2].tolist() == [0.0, 3.0, 5.0, -np.inf]
+    assert dense[0, 1, 3].tolist() == [-np.inf, -np.inf, -np.inf, 0.0]
+    assert dense[1, 0, 3].tolist() == [-np.inf, -np.inf, 0.0, 1.0]
+    assert block[0, 1].tolist() == dense[0, 1, :3, :3].tolist()
 
 
 def test_users_own():

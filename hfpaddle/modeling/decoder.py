@@ -21,12 +21,15 @@ from hfpaddle.generation import GenerationMixin
 from hfpaddle.layers import AttentionMask, Embedding, Linear, RMSNorm, RotaryEmbedding
 from hfpaddle.layers.cache import DynamicCache
 from hfpaddle.layers.masks import bias_from_user
+from hfpaddle.layers.packing import Packing
 from hfpaddle.layers.recompute import recompute
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.heads import decoder_heads
 from hfpaddle.modeling.losses import causal_lm_loss
 from hfpaddle.modeling.outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from hfpaddle.modeling.packing import ARGUMENTS as PACKING_ARGUMENTS
+from hfpaddle.modeling.packing import find_packing
 from hfpaddle.modeling.registry import class_name
 
 # Arguments of older scripts that change no number; anything else unknown raises.
@@ -46,6 +49,11 @@ class DecoderBlock(nn.Layer):
         return x_BSH + self.mlp(self.post_attention_layernorm(x_BSH))
 
 
+def chosen(argument: bool | None, default: bool) -> bool:
+    """Return the caller's choice, the config's if there is none."""
+    return default if argument is None else argument
+
+
 def check_inputs(input_ids: Any, inputs_embeds: Any) -> None:
     if (input_ids is None) == (inputs_embeds is None):
         raise ValueError("You must specify exactly one of input_ids or inputs_embeds")
@@ -54,10 +62,16 @@ def check_inputs(input_ids: Any, inputs_embeds: Any) -> None:
 def check_arguments(owner: str, kwargs: dict[str, Any]) -> None:
     """Refuse arguments that this forward pass does not know, unless None or known to be inert."""
     for key, value in kwargs.items():
-        if value is not None and key not in IGNORED:
-            raise UnsupportedArgumentError(
-                f"{owner}.forward() does not support {key}={str(value)[:60]!r}."
+        if value is None or key in IGNORED:
+            continue
+        why = ""
+        if key in PACKING_ARGUMENTS:
+            why = (
+                " It marks packed samples, which decoder families alone keep apart: pad the batch."
             )
+        raise UnsupportedArgumentError(
+            f"{owner}.forward() does not support {key}={str(value)[:60]!r}.{why}"
+        )
 
 
 class DecoderModel(PreTrainedModel):
@@ -112,28 +126,35 @@ class DecoderModel(PreTrainedModel):
             position_ids: ``[B, S]``; default counts on from the cache. Without cache and mask,
                 positions that restart mark packed samples, which do not see each other.
             past_key_values: cache of earlier tokens.
+            cu_seq_lens_q, cu_seq_lens_k, max_length_q, max_length_k, seq_idx: other marks of
+                packed samples; see `hfpaddle.modeling.packing`.
         Returns: BaseModelOutputWithPast, or a tuple with ``return_dict=False``.
         """
         check_inputs(input_ids, inputs_embeds)
+        marks = {key: kwargs.pop(key) for key in PACKING_ARGUMENTS if key in kwargs}
         check_arguments(type(self).__name__, kwargs)
         x_BSH = self.embed(input_ids) if inputs_embeds is None else inputs_embeds
-        use_cache = self.config.use_cache if use_cache is None else use_cache
+        packing = find_packing(
+            *(type(self).__name__, x_BSH.shape[:2], marks, position_ids, attention_mask),
+            *(past_key_values, use_cache, self.config.use_cache),
+        )
+        if packing is not None:
+            use_cache, attention_mask = False, None
+        use_cache = chosen(use_cache, self.config.use_cache)
         if self.gradient_checkpointing and self.training and use_cache:
             warn_once("use_cache=True is incompatible with gradient checkpointing: set to False.")
             use_cache, past_key_values = False, None
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
-        packed = position_ids is not None and past_key_values is None and attention_mask is None
-        if position_ids is None:
-            S = x_BSH.shape[1]
-            position_ids = paddle.arange(past, past + S).unsqueeze(0).to(x_BSH.place)
-        state = self.make_state(x_BSH, attention_mask, position_ids, past_key_values, past, packed)
-        wants = self.config.output_attentions if output_attentions is None else output_attentions
-        state.attentions = [] if wants else None
-        wants = output_hidden_states
-        wants = self.config.output_hidden_states if wants is None else wants
-        hidden = [] if wants else None
+        if position_ids is None and packing is not None:
+            position_ids = packing.position_ids(x_BSH.place)
+        elif position_ids is None:
+            position_ids = self.count_positions(x_BSH, attention_mask, past)
+        state = self.make_state(x_BSH, attention_mask, position_ids, past_key_values, past, packing)
+        config = self.config
+        state.attentions = [] if chosen(output_attentions, config.output_attentions) else None
+        hidden = [] if chosen(output_hidden_states, config.output_hidden_states) else None
         x_BSH = self.run_blocks(self.before_blocks(x_BSH, state), state, hidden)
         output = BaseModelOutputWithPast(
             last_hidden_state=x_BSH,
@@ -146,6 +167,13 @@ class DecoderModel(PreTrainedModel):
     def embed(self, input_ids_BS: paddle.Tensor) -> paddle.Tensor:
         return getattr(self, self.embedding_path)(input_ids_BS.astype("int64"))
 
+    def count_positions(
+        self, x_BSH: paddle.Tensor, attention_mask: Any, past: int
+    ) -> paddle.Tensor:
+        """Return the positions of tokens whose caller gave none, int64 ``[B or 1, S]``."""
+        end = past + x_BSH.shape[1]
+        return paddle.arange(past, end).unsqueeze(0).to(x_BSH.place)
+
     def before_blocks(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         """What a family does to the embeddings first (position tables, norms)."""
         return x_BSH
@@ -157,19 +185,15 @@ class DecoderModel(PreTrainedModel):
         position_ids: paddle.Tensor,
         cache: Any,
         past: int,
-        packed: bool,
+        packing: Packing | None,
     ) -> ForwardState:
         """Build the masks and rotary angles of each layer type that occurs."""
         position_ids = position_ids.astype("int64")
-        segments = None
-        if packed and bool((position_ids[:, 1:] - position_ids[:, :-1] != 1).any()):
-            starts = (position_ids[:, 1:] - position_ids[:, :-1] != 1).astype("int64")
-            segments = nn.functional.pad(starts.cumsum(axis=1), [1, 0])
         masks = {}
         for i, kind in enumerate(self.layer_types):
             if kind not in masks:
                 masks[kind] = self.make_mask(
-                    kind, i, x_BSH.shape[1], attention_mask, cache, past, segments
+                    kind, i, x_BSH.shape[1], attention_mask, cache, past, packing
                 )
         rope = {kind: rotary(position_ids) for kind, rotary in self.rotary.items()}
         return ForwardState(masks=masks, rope=rope, position_ids=position_ids, cache=cache)
@@ -182,7 +206,7 @@ class DecoderModel(PreTrainedModel):
         user: Any,
         cache: Any,
         past: int,
-        segments: paddle.Tensor | None,
+        packing: Packing | None,
     ) -> AttentionMask:
         """Describe what layers of type ``kind`` may see."""
         user = user.get(kind) if isinstance(user, dict) else user
@@ -198,7 +222,7 @@ class DecoderModel(PreTrainedModel):
             key_offset=key_offset,
             window=self.sliding_window if kind == "sliding_attention" else None,
             padding=user,
-            segments=segments,
+            packing=packing,
         )
 
     def run_blocks(

@@ -26,9 +26,10 @@ from hfpaddle.layers.post_norm import EncoderEmbeddings, PostNormBlock, SelfAtte
 from hfpaddle.layers.recompute import recompute
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
-from hfpaddle.modeling.decoder import check_arguments, check_inputs
+from hfpaddle.modeling.decoder import check_arguments, check_inputs, chosen
 from hfpaddle.modeling.encoder_heads import HEADS
 from hfpaddle.modeling.outputs import BaseModelOutputWithPoolingAndCrossAttentions
+from hfpaddle.modeling.packing import refuse_packing
 from hfpaddle.modeling.registry import class_name
 
 # What checkpoints of other ages hold besides, or spell otherwise.
@@ -198,6 +199,7 @@ class EncoderModel(PreTrainedModel):
         check_inputs(input_ids, inputs_embeds)
         extra = {name: kwargs.pop(name, None) for name in self.embedding_inputs}
         check_arguments(type(self).__name__, kwargs)
+        refuse_packing(type(self).__name__, attention_mask, position_ids)
         config = self.config
         use_cache = self.causal and (config.use_cache if use_cache is None else use_cache)
         if self.gradient_checkpointing and self.training and use_cache:
@@ -298,11 +300,6 @@ class EncoderModel(PreTrainedModel):
         if self.gradient_checkpointing and self.training:
             return recompute(block, *inputs)
         return block(*inputs)
-
-
-def chosen(argument: bool | None, default: bool) -> bool:
-    """Return the caller's choice, the config's if there is none."""
-    return default if argument is None else argument
 
 
 def reorder(cls: Any) -> None:

@@ -75,10 +75,10 @@ class BloomModel(DecoderModel):
         position_ids: Any,
         cache: Any,
         past: int,
-        packed: bool,
+        packing: Any,
     ) -> ForwardState:
-        # Positions come from the mask alone; position_ids have no effect, as in the original.
-        state = super().make_state(x_BSH, attention_mask, position_ids, cache, past, packed=False)
+        # Positions come from the mask alone; position_ids only tell where packed samples begin.
+        state = super().make_state(x_BSH, attention_mask, position_ids, cache, past, packing)
         mask = state.masks["full_attention"]
         positions_BT = alibi_positions(attention_mask, mask.keys, x_BSH.place)
         slopes_N1 = paddle.to_tensor(self.slopes, place=x_BSH.place).unsqueeze(-1)

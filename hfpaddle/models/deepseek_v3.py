@@ -21,6 +21,7 @@ from hfpaddle import ops
 from hfpaddle.converters.keymap import Drop, KeyMap
 from hfpaddle.core.errors import UnsupportedConfigError
 from hfpaddle.layers import GatedMLP, Linear, RMSNorm
+from hfpaddle.layers.attention import masked_attention
 from hfpaddle.layers.moe import Routing, SparseMoe
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.decoder import DecoderBlock
@@ -114,18 +115,12 @@ class LatentAttention(nn.Layer):
         if state.cache is not None:
             latent, k_rope = state.cache.update(latent, k_rope, self.layer_idx)
         k, v = self.expand(latent, k_rope)
-        mask = state.masks["full_attention"]
-        out_BSNV, weights = ops.attention(
+        out_BSNV = masked_attention(
             paddle.concat([q_nope_BNSD, q_rope_BNSP], axis=-1),
-            k,
-            v,
-            mask.dense(k.place),
+            *(k, v, state.masks["full_attention"], state.attentions),
             scale=self.scale,
             dropout=self.dropout if self.training else 0.0,
-            blind=mask.blind,
         )
-        if state.attentions is not None:
-            state.attentions.append(weights)
         return self.o_proj(out_BSNV.flatten(2))
 
 

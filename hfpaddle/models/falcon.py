@@ -102,10 +102,9 @@ class FalconModel(DecoderModel):
         position_ids: Any,
         cache: Any,
         past: int,
-        packed: bool,
+        packing: Any,
     ) -> ForwardState:
-        # Positions never mark packed samples here, as in the original.
-        state = super().make_state(x_BSH, attention_mask, position_ids, cache, past, packed=False)
+        state = super().make_state(x_BSH, attention_mask, position_ids, cache, past, packing)
         if self.slopes is None:
             return state
         mask = state.masks["full_attention"]

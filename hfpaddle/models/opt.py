@@ -77,40 +77,14 @@ class OPTDecoder(DecoderModel):
         self.project_in = Linear(width, hidden, bias=False) if narrow else None
         self.project_out = Linear(hidden, width, bias=False) if narrow else None
 
-    def forward(
-        self,
-        input_ids=None,
-        *,
-        attention_mask=None,
-        position_ids=None,
-        past_key_values=None,
-        **kwargs,
-    ) -> Any:
-        """Run the decoder; positions not given count the mask's real tokens."""
-        if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
-            mask_BT = (attention_mask != 0).astype("int64")
-            position_ids = mask_BT.cumsum(axis=1) * mask_BT - 1
-            if past_key_values is not None:
-                position_ids = position_ids[:, int(past_key_values.get_seq_length()) :]
-        return super().forward(
-            input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            **kwargs,
-        )
-
-    def make_state(
-        self,
-        x_BSH: Any,
-        attention_mask: Any,
-        position_ids: Any,
-        cache: Any,
-        past: int,
-        packed: bool,
-    ) -> ForwardState:
-        # Positions never mark packed samples here, as in the original.
-        return super().make_state(x_BSH, attention_mask, position_ids, cache, past, packed=False)
+    def count_positions(
+        self, x_BSH: paddle.Tensor, attention_mask: Any, past: int
+    ) -> paddle.Tensor:
+        """Count the mask's real tokens."""
+        if attention_mask is None or attention_mask.ndim != 2:
+            return super().count_positions(x_BSH, attention_mask, past)
+        mask_BT = (attention_mask != 0).astype("int64")
+        return (mask_BT.cumsum(axis=1) * mask_BT - 1)[:, past:]
 
     def before_blocks(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         x_BSH = x_BSH if self.project_in is None else self.project_in(x_BSH)

@@ -22,8 +22,8 @@ from hfpaddle.layers.parameter import fill, initialized, parameter, truncated_no
 from hfpaddle.layers.post_norm import SelfAttention
 from hfpaddle.layers.vision import PatchConv, ViTBlock, ViTEmbeddings, ViTPooler, pair
 from hfpaddle.modeling.base import PreTrainedModel
-from hfpaddle.modeling.decoder import check_arguments
-from hfpaddle.modeling.encoder import EncoderModel, chosen
+from hfpaddle.modeling.decoder import check_arguments, chosen
+from hfpaddle.modeling.encoder import EncoderModel
 from hfpaddle.modeling.losses import sequence_classification_loss, token_loss
 from hfpaddle.modeling.outputs import (
     BaseModelOutputWithPooling,

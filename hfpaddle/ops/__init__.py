@@ -8,6 +8,16 @@ from hfpaddle.ops.cross_entropy import cross_entropy
 from hfpaddle.ops.dropout import dropout
 from hfpaddle.ops.linear import linear
 from hfpaddle.ops.norm import layer_norm, rms_norm
+from hfpaddle.ops.packed_attention import packed_attention
 from hfpaddle.ops.rotary import rotary
 
-__all__ = ["attention", "cross_entropy", "dropout", "layer_norm", "linear", "rms_norm", "rotary"]
+__all__ = [
+    "attention",
+    "cross_entropy",
+    "dropout",
+    "layer_norm",
+    "linear",
+    "packed_attention",
+    "rms_norm",
+    "rotary",
+]
