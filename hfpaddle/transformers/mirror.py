@@ -47,6 +47,10 @@ AVAILABILITY = (
 # Where our own names live; models are found through the registry and need no entry.
 OURS: dict[str, str] = {
     **dict.fromkeys(registry.AUTO_TABLES, f"{_MODELING}.auto"),
+    **dict.fromkeys(
+        (table.removesuffix("_NAMES") for table in registry.AUTO_TABLES.values()),
+        f"{_MODELING}.auto_mapping",
+    ),
     "AutoConfig": f"{PACKAGE}.models.auto.configuration_auto",
     "AutoTokenizer": f"{PACKAGE}.tokenization",
     "BatchEncoding": f"{PACKAGE}.tokenization",
