@@ -33,6 +33,11 @@ RULES = [
     ("NAdam", {"lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True}),
     ("NAdam", {"lr": 0.01, "weight_decay": 0.1}),
     ("RAdam", {"lr": 0.01, "weight_decay": 0.1}),
+    ("Adamax", {"lr": 0.01, "weight_decay": 0.1}),
+    ("Adadelta", {"lr": 0.5, "weight_decay": 0.1}),
+    ("ASGD", {"lr": 0.01, "weight_decay": 0.1}),
+    ("ASGD", {"lr": 0.01, "t0": 3}),
+    ("Rprop", {"lr": 0.01}),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.01, "initial_accumulator_value": 0.1}),
     ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True, "weight_decay": 0.1}),
     ("RMSprop", {"lr": 0.01}),
@@ -89,6 +94,92 @@ def test_ten_steps(name, options):
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-6, atol=1e-6)
     assert_same(got_state, want_state, 5e-6)
+
+
+def long_run(library, nn, name, options):
+    """Parameters after 200 steps with gradients whose size changes from step to step."""
+    rng = np.random.default_rng(1)
+    params = parameters(library, nn)
+    optimizer = getattr(library.optim, name)(params, **options)
+    for _ in range(200):
+        scale = 10 ** rng.uniform(-4, 0)
+        for param in params:
+            grad = (rng.normal(size=tuple(param.shape)) * scale).astype("float32")
+            param.grad = library.tensor(grad)
+        optimizer.step()
+    return [param.detach().numpy() for param in params]
+
+
+@pytest.mark.parametrize(("name", "options"), RULES, ids=[rule[0] for rule in RULES])
+def test_two_hundred_steps_do_not_drift(name, options):
+    want, got = (long_run(*side, name, options) for side in BOTH)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=5e-7, atol=5e-7)
+
+
+@pytest.mark.parametrize(("name", "options"), RULES, ids=[rule[0] for rule in RULES])
+def test_tensors_as_blocks(monkeypatch, name, options):
+    """The rules on whole tensors, as on a GPU, and on blocks that divide the parameters."""
+    from hfpaddle.torch.optim import _apply
+
+    want = long_run(*BOTH[0], name, options)
+    monkeypatch.setattr(_apply, "BLOCK", 5)
+    blocks = long_run(*BOTH[1], name, options)
+    monkeypatch.setattr(_apply, "_CODES", {})
+    tensors = long_run(*BOTH[1], name, options)
+    for a, b, c in zip(blocks, tensors, want, strict=True):
+        np.testing.assert_allclose(a, c, rtol=5e-7, atol=5e-7)
+        np.testing.assert_allclose(b, c, rtol=5e-6, atol=5e-6)
+
+
+@pytest.mark.parametrize("decoupled", [True, False])
+def test_fused_kernel(decoupled):
+    """Paddle's kernel, which GPUs run, gives the rule's numbers although it rounds the betas."""
+    from hfpaddle.torch.optim.adam import _fused
+
+    rng = np.random.default_rng(2)
+    start = rng.normal(size=64).astype("float32")
+    want = theirs.nn.Parameter(theirs.tensor(start))
+    got = our_nn.Parameter(ours.tensor(start))
+    rule = theirs.optim.AdamW if decoupled else theirs.optim.Adam
+    optimizer = rule([want], lr=0.01, weight_decay=0.1)
+    states, group = [paddle.zeros([64]) for _ in range(2)], {"betas": (0.9, 0.999), "eps": 1e-8}
+    for step in range(1, 201):
+        grad = rng.normal(size=64).astype("float32")
+        want.grad = theirs.tensor(grad)
+        optimizer.step()
+        l2, keep = (0.0, 1 - 0.01 * 0.1) if decoupled else (0.1, 1.0)
+        rate, root = 0.01 / (1 - 0.9**step), (1 - 0.999**step) ** 0.5
+        with paddle.no_grad():
+            _fused(got, ours.tensor(grad), states, group, l2, keep, rate, root)
+    np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=0, atol=1e-6)
+
+
+def test_shapes_of_parameters():
+    """No dimensions, no items, and memory that is not in order."""
+    value = np.arange(12, dtype="float32").reshape(3, 4)
+    results = []
+    for library, nn in BOTH:
+        turned = library.tensor(value).t().detach().requires_grad_()
+        params = [nn.Parameter(library.tensor(2.0)), nn.Parameter(library.zeros(0, 3)), turned]
+        optimizer = library.optim.AdamW(params, lr=0.1)
+        for _ in range(3):
+            for param in params:
+                param.grad = library.ones_like(param)
+            optimizer.step()
+        results.append([param.detach().numpy() for param in params])
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_a_step_is_noticed_by_a_waiting_backward():
+    for library, nn in BOTH:
+        param = nn.Parameter(library.tensor([2.0]))
+        loss = (param * param).sum()
+        param.grad = library.tensor([1.0])
+        library.optim.AdamW([param]).step()
+        with pytest.raises(RuntimeError):
+            loss.backward()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])

@@ -1,4 +1,4 @@
-"""Adam, by one fused Paddle kernel for float32 and float64, and by its formula otherwise.
+"""Adam and its relatives.
 
 Source: arXiv:1412.6980; decoupled decay arXiv:1711.05101; AMSGrad Reddi et al. (2018).
 """
@@ -9,19 +9,19 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
 import paddle
 from paddle import _C_ops
 
 from hfpaddle.torch._dtypes import HALVES
+from hfpaddle.torch.optim import _device
+from hfpaddle.torch.optim._apply import apply
 from hfpaddle.torch.optim.optimizer import (
     Optimizer,
     check_range,
-    lerp,
-    moving_square,
+    decays,
     next_step,
     no_differentiable,
-    store,
-    wide,
     zeros_like,
 )
 
@@ -63,29 +63,59 @@ class Adam(Optimizer):
             state["exp_avg"], state["exp_avg_sq"] = zeros_like(param), zeros_like(param)
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = zeros_like(param)
-        step, lr, decay = next_step(state), float(group["lr"]), float(group["weight_decay"])
-        decoupled = group.get("decoupled_weight_decay", False)
-        if decay and not decoupled:
-            grad, decay = paddle.add(grad, param * decay), 0.0
-        fits = param.dtype is grad.dtype and param.dtype not in HALVES
-        update = _fused if fits and not group["amsgrad"] else _plain
-        update(param, grad, state, group, step, lr, decay)
+        step, lr, (beta1, beta2) = next_step(state), float(group["lr"]), group["betas"]
+        l2, keep = decays(group, lr)
+        rate, root = lr / (1.0 - beta1**step), math.sqrt(1.0 - beta2**step)
+        states = [state["exp_avg"], state["exp_avg_sq"]]
+        if group["amsgrad"]:
+            states.append(state["max_exp_avg_sq"])
+        elif not param.place.is_cpu_place() and param.dtype is grad.dtype is states[0].dtype and (
+            param.dtype not in HALVES
+        ):  # fmt: skip
+            _fused(param, grad, states, group, l2, keep, rate, root)
+            return
+        apply(_adam, param, grad, *states, l2=l2, keep=keep, beta1=beta1, beta2=beta2, rate=rate,
+              bias=root, eps=group["eps"])  # fmt: skip
 
 
-def _fused(param, grad, state, group, step, lr, decay) -> None:
+def _adam(m, p, g, mean, square, *largest, l2, keep, beta1, beta2, rate, bias, eps) -> None:
+    if l2:
+        g = m.plus(g, p, l2)
+    if keep != 1.0:
+        m.scale_(p, keep)
+    m.lerp_(mean, g, 1.0 - beta1)
+    m.scale_(square, beta2)
+    m.addcmul_(square, g, g, 1.0 - beta2)
+    for top in largest:  # AMSGrad
+        m.maximum_(top, square)
+        square = top
+    scale = m.root(square)
+    m.divide_(scale, bias)
+    m.shift_(scale, eps)
+    m.addcdiv_(p, mean, scale, -rate)
+
+
+def _fused(param, grad, states, group, l2, keep, rate, root) -> None:
+    """Paddle's kernel: one pass where ``_adam`` takes a dozen.
+
+    It rounds the betas to float32 before it takes them from 1, which makes the mean of squares
+    smaller than torch's by a constant (1.3e-5 of it for 0.999): the bias correction holds that
+    constant. It also corrects the bias in float32, where 1 - 0.999 has four digits: it gets powers
+    of zero, and the correction is in the rate and eps.
+    """
     (beta1, beta2), eps = group["betas"], group["eps"]
-    # The kernel corrects the bias in float32, where 1 - 0.999 has four digits: give it powers of
-    # zero, and put the correction into the rate and eps.
-    root = math.sqrt(1.0 - beta2**step)
-    rate = lr * root / (1.0 - beta1**step)
-    coeff = decay * lr / rate if rate else 0.0
-    place = param.place
-    kind = param.dtype if param.dtype is paddle.float64 else paddle.float32
-    rate_tensor = paddle.to_tensor([rate], dtype=kind, place=place)
-    one, two = _powers(str(place), kind)
+    if l2:
+        grad = _device.plus(grad, param.detach(), l2)
+    if keep != 1.0:
+        _device.scale_(param.detach(), keep)
+    kind = param.dtype
+    if kind is paddle.float32 and beta2:
+        root /= math.sqrt(float(np.float32(1.0 - beta2)) / (1.0 - float(np.float32(beta2))))
+    one, two = _powers(str(param.place), kind)
+    rate_tensor = paddle.to_tensor([rate * root], dtype=kind, place=param.place)
     _C_ops.adamw_(
-        param, grad, rate_tensor, state["exp_avg"], state["exp_avg_sq"], None, one, two, None, None,
-        beta1, beta2, eps * root, 1.0, coeff, coeff != 0.0, False, 1000, False, False, False,
+        param, grad, rate_tensor, *states, None, one, two, None, None,
+        beta1, beta2, eps * root, 1.0, 0.0, False, False, 1000, False, False, False,
     )  # fmt: skip
 
 
@@ -93,23 +123,6 @@ def _fused(param, grad, state, group, step, lr, decay) -> None:
 def _powers(place: str, dtype: Any) -> tuple[Tensor, Tensor]:
     """Zeros for the kernel's powers of beta. It multiplies them in place, so they stay zeros."""
     return paddle.zeros([1], dtype), paddle.zeros([1], dtype)
-
-
-def _plain(param, grad, state, group, step, lr, decay) -> None:
-    (beta1, beta2), eps = group["betas"], group["eps"]
-    p, g = wide(param), wide(grad)
-    if decay:
-        p = p * (1.0 - lr * decay)
-    mean = lerp(wide(state["exp_avg"]), g, 1.0 - beta1)
-    square = moving_square(wide(state["exp_avg_sq"]), g, beta2)
-    largest = square
-    if group["amsgrad"]:
-        largest = paddle.maximum(wide(state["max_exp_avg_sq"]), square)
-        store(state["max_exp_avg_sq"], largest)
-    root = paddle.sqrt(largest) / math.sqrt(1.0 - beta2**step) + eps
-    store(param, p - paddle.divide(mean, root) * (lr / (1.0 - beta1**step)))
-    store(state["exp_avg"], mean)
-    store(state["exp_avg_sq"], square)
 
 
 class AdamW(Adam):
@@ -152,20 +165,32 @@ class NAdam(Optimizer):
             state["step"], state["mu_product"] = paddle.zeros([]), paddle.ones([])
             state["exp_avg"], state["exp_avg_sq"] = zeros_like(param), zeros_like(param)
         step, lr, (beta1, beta2) = next_step(state), float(group["lr"]), group["betas"]
-        p, g = _decayed(param, grad, lr, group)
         psi = group["momentum_decay"]
         mu = beta1 * (1.0 - 0.5 * 0.96 ** (step * psi))
         mu_next = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * psi))
         state["mu_product"] = state["mu_product"] * mu
         product = float(state["mu_product"])
-        mean = lerp(wide(state["exp_avg"]), g, 1.0 - beta1)
-        square = moving_square(wide(state["exp_avg_sq"]), g, beta2)
-        root = paddle.sqrt(square / (1.0 - beta2**step)) + group["eps"]
-        p = p - paddle.divide(g, root) * (lr * (1.0 - mu) / (1.0 - product))
-        p = p - paddle.divide(mean, root) * (lr * mu_next / (1.0 - product * mu_next))
-        store(param, p)
-        store(state["exp_avg"], mean)
-        store(state["exp_avg_sq"], square)
+        l2, keep = decays(group, lr)
+        apply(_nadam, param, grad, state["exp_avg"], state["exp_avg_sq"], l2=l2, keep=keep,
+              beta1=beta1, beta2=beta2, bias=1.0 - beta2**step, eps=group["eps"],
+              now=-lr * (1.0 - mu) / (1.0 - product),
+              ahead=-lr * mu_next / (1.0 - product * mu_next))  # fmt: skip
+
+
+def _nadam(m, p, g, mean, square, *, l2, keep, beta1, beta2, bias, eps, now, ahead) -> None:
+    if l2:
+        g = m.plus(g, p, l2)
+    if keep != 1.0:
+        m.scale_(p, keep)
+    m.lerp_(mean, g, 1.0 - beta1)
+    m.scale_(square, beta2)
+    m.addcmul_(square, g, g, 1.0 - beta2)
+    scale = m.copied(square)
+    m.divide_(scale, bias)
+    scale = m.root(scale)
+    m.shift_(scale, eps)
+    m.addcdiv_(p, g, scale, now)
+    m.addcdiv_(p, mean, scale, ahead)
 
 
 class RAdam(Optimizer):
@@ -191,26 +216,74 @@ class RAdam(Optimizer):
             state["step"] = paddle.zeros([], "float32")
             state["exp_avg"], state["exp_avg_sq"] = zeros_like(param), zeros_like(param)
         step, lr, (beta1, beta2) = next_step(state), float(group["lr"]), group["betas"]
-        p, g = _decayed(param, grad, lr, group)
-        mean = lerp(wide(state["exp_avg"]), g, 1.0 - beta1)
-        square = moving_square(wide(state["exp_avg_sq"]), g, beta2)
         bias2 = 1.0 - beta2**step
         limit = 2.0 / (1.0 - beta2) - 1.0
         length = limit - 2.0 * step * beta2**step / bias2
-        update = mean / (1.0 - beta1**step)
+        rect = None
         if length > 5.0:
             rect = (length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * length)
-            root = paddle.sqrt(square) + group["eps"]
-            update = paddle.divide(update * math.sqrt(rect) * math.sqrt(bias2), root)
-        store(param, p - update * lr)
-        store(state["exp_avg"], mean)
-        store(state["exp_avg_sq"], square)
+            rect = math.sqrt(rect)
+        l2, keep = decays(group, lr)
+        apply(_radam, param, grad, state["exp_avg"], state["exp_avg_sq"], l2=l2, keep=keep,
+              beta1=beta1, beta2=beta2, bias=1.0 - beta1**step, root=math.sqrt(bias2), rect=rect,
+              lr=lr, eps=group["eps"])  # fmt: skip
 
 
-def _decayed(param: Tensor, grad: Tensor, lr: float, group: dict) -> tuple[Tensor, Tensor]:
-    p, g, decay = wide(param), wide(grad), group["weight_decay"]
-    if not decay:
-        return p, g
-    if group["decoupled_weight_decay"]:
-        return p * (1.0 - lr * decay), g
-    return p, g + p * decay
+def _radam(m, p, g, mean, square, *, l2, keep, beta1, beta2, bias, root, rect, lr, eps) -> None:
+    if l2:
+        g = m.plus(g, p, l2)
+    if keep != 1.0:
+        m.scale_(p, keep)
+    m.lerp_(mean, g, 1.0 - beta1)
+    m.scale_(square, beta2)
+    m.addcmul_(square, g, g, 1.0 - beta2)
+    update = m.copied(mean)
+    m.divide_(update, bias)
+    m.scale_(update, lr)
+    if rect is not None:
+        scale = m.root(square)
+        m.shift_(scale, eps)
+        m.multiply_(update, m.quotient(root, scale))
+        m.scale_(update, rect)
+    m.add_(p, update, -1.0)
+
+
+class Adamax(Optimizer):
+    """Adam with the largest gradient in place of the mean square. Source: arXiv:1412.6980."""
+
+    def __init__(
+        self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *,
+        maximize: bool = False, differentiable: bool = False, capturable: bool = False,
+    ) -> None:  # fmt: skip
+        check_range("learning rate", float(lr), 0.0)
+        check_range("epsilon value", eps, 0.0)
+        for index, beta in enumerate(betas):
+            check_range(f"beta parameter at index {index}", beta, 0.0, 1.0)
+        check_range("weight_decay value", weight_decay, 0.0)
+        no_differentiable(differentiable)
+        defaults = {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "foreach": foreach,
+            "maximize": maximize, "differentiable": differentiable, "capturable": capturable,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _update(self, param: Tensor, grad: Tensor, state: dict, group: dict) -> None:
+        if not state:
+            state["step"] = paddle.zeros([], "float32")
+            state["exp_avg"], state["exp_inf"] = zeros_like(param), zeros_like(param)
+        step, (beta1, beta2) = next_step(state), group["betas"]
+        apply(_adamax, param, grad, state["exp_avg"], state["exp_inf"], eps=group["eps"],
+              beta1=beta1, beta2=beta2, l2=float(group["weight_decay"]),
+              rate=float(group["lr"]) / (1.0 - beta1**step))  # fmt: skip
+
+
+def _adamax(m, p, g, mean, top, *, l2, beta1, beta2, rate, eps) -> None:
+    if l2:
+        g = m.plus(g, p, l2)
+    m.lerp_(mean, g, 1.0 - beta1)
+    size = m.magnitude(g)
+    m.shift_(size, eps)
+    m.scale_(top, beta2)
+    m.maximum_(top, size)
+    m.addcdiv_(p, mean, top, -rate)

@@ -293,6 +293,9 @@ def lerp(start: Tensor, end: Tensor, weight: float) -> Tensor:
     return start + gap * weight if weight < 0.5 else end - gap * (1.0 - weight)
 
 
-def moving_square(average: Tensor, grad: Tensor, beta: float) -> Tensor:
-    """``beta * average + (1 - beta) * grad**2``."""
-    return average * beta + paddle.multiply(grad, grad) * (1.0 - beta)
+def decays(group: dict[str, Any], lr: float) -> tuple[float, float]:
+    """What of the parameter goes into the gradient, and what of the parameter stays."""
+    decay = float(group["weight_decay"])
+    if group.get("decoupled_weight_decay", False):
+        return 0.0, 1.0 - lr * decay
+    return decay, 1.0

@@ -8,11 +8,11 @@ from typing import Any
 import paddle
 
 from hfpaddle.torch._dtypes import NAMES
+from hfpaddle.torch.optim._apply import apply
 from hfpaddle.torch.optim.optimizer import (
     Optimizer,
     check_range,
     lerp,
-    moving_square,
     next_step,
     no_differentiable,
     store,
@@ -47,20 +47,28 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _update(self, param: Tensor, grad: Tensor, state: dict, group: dict) -> None:
-        p, g = wide(param), wide(grad)
-        if group["weight_decay"]:
-            g = g + p * float(group["weight_decay"])
-        momentum = group["momentum"]
+        momentum, buffers, first = float(group["momentum"]), [], False
         if momentum:
-            buffer = state.get("momentum_buffer")
-            if buffer is None:
-                mean = g
-                state["momentum_buffer"] = paddle.cast(paddle.assign(g), param.dtype)
-            else:
-                mean = wide(buffer) * momentum + g * (1.0 - group["dampening"])
-                store(buffer, mean)
-            g = g + mean * momentum if group["nesterov"] else mean
-        store(param, p - g * float(group["lr"]))
+            first = state.get("momentum_buffer") is None
+            if first:
+                state["momentum_buffer"] = zeros_like(param)
+            buffers = [state["momentum_buffer"]]
+        apply(_sgd, param, grad, *buffers, first=first, momentum=momentum, lr=float(group["lr"]),
+              keep=1.0 - group["dampening"], l2=float(group["weight_decay"]),
+              nesterov=group["nesterov"])  # fmt: skip
+
+
+def _sgd(m, p, g, *buffers, first, momentum, lr, keep, l2, nesterov) -> None:
+    if l2:
+        g = m.plus(g, p, l2)
+    for buffer in buffers:
+        if first:
+            m.copy_(buffer, g)
+        else:
+            m.scale_(buffer, momentum)
+            m.add_(buffer, g, keep)
+        g = m.plus(g, buffer, momentum) if nesterov else buffer
+    m.add_(p, g, -lr)
 
 
 class Adagrad(Optimizer):
@@ -86,13 +94,19 @@ class Adagrad(Optimizer):
     def _update(self, param: Tensor, grad: Tensor, state: dict, group: dict) -> None:
         if not state:
             state.update(_adagrad_state(param, group))
-        step, p, g = next_step(state), wide(param), wide(grad)
-        if group["weight_decay"]:
-            g = g + p * group["weight_decay"]
-        rate = float(group["lr"]) / (1.0 + (step - 1) * group["lr_decay"])
-        total = wide(state["sum"]) + paddle.multiply(g, g)
-        store(state["sum"], total)
-        store(param, p - paddle.divide(g, paddle.sqrt(total) + group["eps"]) * rate)
+        step = next_step(state)
+        apply(_adagrad, param, grad, state["sum"], l2=float(group["weight_decay"]),
+              rate=float(group["lr"]) / (1.0 + (step - 1) * group["lr_decay"]),
+              eps=group["eps"])  # fmt: skip
+
+
+def _adagrad(m, p, g, total, *, l2, rate, eps) -> None:
+    if l2:
+        g = m.plus(g, p, l2)
+    m.addcmul_(total, g, g, 1.0)
+    scale = m.root(total)
+    m.shift_(scale, eps)
+    m.addcdiv_(p, g, scale, -rate)
 
 
 def _adagrad_state(param: Tensor, group: dict) -> dict[str, Tensor]:
@@ -127,20 +141,32 @@ class RMSprop(Optimizer):
             if group["centered"]:
                 state["grad_avg"] = zeros_like(param)
         next_step(state)
-        p, g, alpha, lr = wide(param), wide(grad), group["alpha"], float(group["lr"])
-        if group["weight_decay"]:
-            g = g + p * group["weight_decay"]
-        square = moving_square(wide(state["square_avg"]), g, alpha)
-        store(state["square_avg"], square)
-        if group["centered"]:
-            mean = lerp(wide(state["grad_avg"]), g, 1.0 - alpha)
-            store(state["grad_avg"], mean)
-            square = square - paddle.multiply(mean, mean)
-        update = paddle.divide(g, paddle.sqrt(square) + group["eps"])
-        if group["momentum"] > 0:
-            update = wide(state["momentum_buffer"]) * group["momentum"] + update
-            store(state["momentum_buffer"], update)
-        store(param, p - update * lr)
+        states = [state["square_avg"]]
+        states += [state["grad_avg"]] if group["centered"] else []
+        states += [state["momentum_buffer"]] if group["momentum"] > 0 else []
+        apply(_rmsprop, param, grad, *states, centered=group["centered"], alpha=group["alpha"],
+              momentum=group["momentum"], lr=float(group["lr"]), eps=group["eps"],
+              l2=float(group["weight_decay"]))  # fmt: skip
+
+
+def _rmsprop(m, p, g, square, *states, centered, alpha, momentum, lr, eps, l2) -> None:
+    if l2:
+        g = m.plus(g, p, l2)
+    m.scale_(square, alpha)
+    m.addcmul_(square, g, g, 1.0 - alpha)
+    if centered:
+        mean, *states = states
+        m.lerp_(mean, g, 1.0 - alpha)
+        square = m.copied(square)
+        m.addcmul_(square, mean, mean, -1.0)
+    scale = m.root(square)
+    m.shift_(scale, eps)
+    for buffer in states:  # momentum
+        m.scale_(buffer, momentum)
+        m.addcdiv_(buffer, g, scale, 1.0)
+        m.add_(p, buffer, -lr)
+    if not states:
+        m.addcdiv_(p, g, scale, -lr)
 
 
 class Adafactor(Optimizer):
