@@ -23,8 +23,8 @@ _MODELING = "hfpaddle.modeling"
 COLLATORS = (
     "DataCollator DataCollatorMixin DataCollatorForLanguageModeling "
     "DataCollatorForMultipleChoice DataCollatorForPermutationLanguageModeling "
-    "DataCollatorForSeq2Seq DataCollatorForTokenClassification DataCollatorWithFlattening "
-    "DataCollatorWithPadding DefaultDataCollator default_data_collator"
+    "DataCollatorForSeq2Seq DataCollatorForTokenClassification DataCollatorForWholeWordMask "
+    "DataCollatorWithFlattening DataCollatorWithPadding DefaultDataCollator default_data_collator"
 ).split()
 
 SCHEDULES = (

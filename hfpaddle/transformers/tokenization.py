@@ -93,6 +93,13 @@ def to_paddle(encoding: transformers.BatchEncoding) -> BatchEncoding:
     return result
 
 
+def _ours(encoding: Any) -> Any:
+    """Return ``encoding`` as our class, whose ``convert_to_tensors("pt")`` gives Paddle tensors."""
+    if type(encoding) is transformers.BatchEncoding:
+        encoding.__class__ = BatchEncoding
+    return encoding
+
+
 class PaddleTensors:
     """What a tokenizer class gains: Paddle tensors out of encoding and into decoding."""
 
@@ -100,7 +107,7 @@ class PaddleTensors:
         paddle_wanted = wants_paddle(return_tensors)
         tensors = "np" if paddle_wanted else return_tensors
         encoding = super().__call__(*args, return_tensors=tensors, **kwargs)  # type: ignore[misc]
-        return to_paddle(encoding) if paddle_wanted else encoding
+        return to_paddle(encoding) if paddle_wanted else _ours(encoding)
 
     def pad(
         self, encoded_inputs: Any, *args: Any, return_tensors: Any = None, **kwargs: Any
@@ -109,7 +116,7 @@ class PaddleTensors:
         tensors = "np" if paddle_wanted else return_tensors
         plain = _plain(encoded_inputs)
         encoding = super().pad(plain, *args, return_tensors=tensors, **kwargs)  # type: ignore[misc]
-        return to_paddle(encoding) if paddle_wanted else encoding
+        return to_paddle(encoding) if paddle_wanted else _ours(encoding)
 
     def encode(self, *args: Any, return_tensors: Any = None, **kwargs: Any) -> Any:
         if not wants_paddle(return_tensors):
@@ -132,7 +139,7 @@ class PaddleTensors:
             result, transformers.BatchEncoding
         ):
             return to_paddle(result)
-        return result
+        return _ours(result)
 
 
 def _plain(encoded: Any) -> Any:

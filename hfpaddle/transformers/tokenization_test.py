@@ -83,3 +83,12 @@ def test_helpers():
     assert wants_paddle(transformers.TensorType.PYTORCH) and not wants_paddle(None)
     value = [paddle.to_tensor([1, 2]), (3, [paddle.to_tensor(4)])]
     assert to_python(value) == [[1, 2], [3, [4]]]
+
+
+def test_what_came_as_lists_becomes_tensors_later(folder):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    later = tokenizer(["the cat"]).convert_to_tensors("pt")
+    at_once = tokenizer(["the cat"], return_tensors="pt")
+    assert isinstance(later["input_ids"], paddle.Tensor)
+    assert later["input_ids"].tolist() == at_once["input_ids"].tolist()
+    assert isinstance(tokenizer.pad(later)["input_ids"], list)

@@ -10,6 +10,7 @@ Shape letters: B batch, S sequence.
 from __future__ import annotations
 
 import multiprocessing
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -316,6 +317,20 @@ class DataCollatorForLanguageModeling(upstream.DataCollatorForLanguageModeling):
             words = source.randint(0, len(self.tokenizer), ids_BS.shape)
             ids_BS[random_BS] = words[random_BS]
         return as_tensor(ids_BS), as_tensor(labels_BS)
+
+
+class DataCollatorForWholeWordMask(DataCollatorForLanguageModeling):
+    """``DataCollatorForLanguageModeling(whole_word_mask=True)`` by its name before 5.3."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
+            "DataCollatorForWholeWordMask is deprecated: use DataCollatorForLanguageModeling with "
+            "whole_word_mask=True.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__(*args, **kwargs)
+        self.mlm = self.whole_word_mask = True
 
 
 class DataCollatorForPermutationLanguageModeling(
