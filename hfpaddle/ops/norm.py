@@ -51,4 +51,8 @@ def layer_norm(
     """
     weight = None if weight is None else weight.astype(x.dtype)
     bias = None if bias is None else bias.astype(x.dtype)
+    if weight is not None and weight.stop_gradient and not x.stop_gradient:
+        # Paddle 3.3.1 on the CPU takes a frozen weight for 1 in the gradient of `x`.
+        weight = weight.detach()
+        weight.stop_gradient = False
     return F.layer_norm(x, x.shape[-1:], weight=weight, bias=bias, epsilon=eps)
