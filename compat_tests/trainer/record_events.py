@@ -55,16 +55,18 @@ def streamed(hf):
     return type("Streamed", (Stream, IterableDataset), {})
 
 
-def run(hf, folder, out, act=None, stream=0, after=None, early=None, **kwargs):
+def run(hf, folder, out, act=None, stream=0, after=None, early=None, again=None, **kwargs):
     callback, events = recorder(hf, act)
     callbacks = [callback]
     if early is not None:
         callbacks.append(hf.EarlyStoppingCallback(early_stopping_patience=early))
-    trainer = causal(hf, folder, out, callbacks=callbacks, train=False, **kwargs)
-    if stream:
-        tokenizer = hf.AutoTokenizer.from_pretrained(folder / "llama")
-        trainer.train_dataset = streamed(hf)(Examples(tokenizer, stream, 0).rows)
-    output = trainer.train()
+    resume = None if again is None else out / f"checkpoint-{kwargs['save_steps']}"
+    for options in ({}, again)[: 1 if again is None else 2]:
+        trainer = causal(hf, folder, out, callbacks=callbacks, train=False, **kwargs | options)
+        if stream:
+            tokenizer = hf.AutoTokenizer.from_pretrained(folder / "llama")
+            trainer.train_dataset = streamed(hf)(Examples(tokenizer, stream, 0).rows)
+        output = trainer.train(resume_from_checkpoint=str(resume) if options is again else None)
     if after is not None:
         after(trainer)
     return trainer, events, output
@@ -123,6 +125,18 @@ CASES = {
     "stop-at-begin": {"act": stop_at("on_step_begin", 3, "training_stop")},
     "stream": {"stream": 22, "max_steps": 9, "save_strategy": "steps", "save_steps": 4},
     "max-steps": {"max_steps": 7, "gradient_accumulation_steps": 2, "eval_strategy": "epoch"},
+    # Upstream forgets losses that were not logged before the checkpoint: here they are.
+    "resumed": {**STEPS, "again": {}, "save_steps": 4, "eval_steps": 3, "logging_steps": 2},
+    "resumed-ignoring": {**STEPS, "again": {"ignore_data_skip": True}, "save_steps": 4},
+    "resumed-otherwise": {
+        **{"again": {"per_device_train_batch_size": 2, "save_steps": 3, "num_train_epochs": 3}},
+        **{"save_strategy": "steps", "save_steps": 4},
+    },
+    "resumed-stream": {
+        # Upstream does not find its place in a stream that has begun anew.
+        **{"again": {}, "save_strategy": "steps", "save_steps": 2},
+        **{"stream": 22, "max_steps": 9, "gradient_accumulation_steps": 2},
+    },
     "tokens": {"include_num_input_tokens_seen": "non_padding"},
     "all-tokens": {"include_num_input_tokens_seen": True, "max_grad_norm": 0.0},
 }

@@ -239,6 +239,17 @@ CASES = {
     ),
     "masked": masked,
     "masked-accumulation": lambda *a: masked(*a, gradient_accumulation_steps=2),
+    "masked-workers": lambda *a: masked(
+        *a, dataloader_num_workers=2, dataloader_prefetch_factor=3, dataloader_drop_last=True
+    ),
+    "workers": lambda *a: causal(
+        *a, dataloader_num_workers=2, dataloader_persistent_workers=True, eval_strategy="epoch"
+    ),
+    "workers-by-length": lambda *a: causal(
+        *a, dataloader_num_workers=1, train_sampling_strategy="group_by_length"
+    ),
+    "sequential": lambda *a: causal(*a, train_sampling_strategy="sequential"),
+    "unseeded": lambda *a: causal(*a, accelerator_config={"use_seedable_sampler": False}),
     "resumed": resumed,
     "packed": packed,
     "padded": lambda *a: causal(*a, max_grad_norm=0.5),

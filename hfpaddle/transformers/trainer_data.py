@@ -252,6 +252,7 @@ class DataMixin:
             options["persistent_workers"] = args.dataloader_persistent_workers
             options["prefetch_factor"] = args.dataloader_prefetch_factor
             options["multiprocessing_context"] = args.dataloader_multiprocessing_context
+            options["in_order"] = args.dataloader_in_order
             if is_training:
                 workers = args.dataloader_num_workers
                 options["worker_init_fn"] = functools.partial(
@@ -263,7 +264,9 @@ class DataMixin:
             dataset = as_stream(dataset)
         elif sampler_fn is not None and (sampler := sampler_fn(dataset)) is not None:
             options["sampler"] = sampler
-        return DataLoader(dataset, **options)
+        loader = DataLoader(dataset, **options)
+        loader._reseeds_workers = True  # so that a resumed run draws what this one draws
+        return loader
 
     def _lengths(self, dataset: Any) -> tuple[Any, str | None]:
         """Return the column of lengths, if any, and the name of the main input."""

@@ -14,6 +14,7 @@ import pickle
 import queue
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -44,6 +45,10 @@ class _InfiniteConstantSampler:
 
 class DataLoader(Generic[T]):
     """Iterates over batches. Arguments as in torch; ``pin_memory`` has no effect here."""
+
+    # Whether persistent workers draw anew in each pass, as workers that are not persistent do. In
+    # torch they go on with their streams, which a run that is taken up later cannot.
+    _reseeds_workers = False
 
     def __init__(
         self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None,
@@ -224,8 +229,12 @@ class _Workers:
             context = multiprocessing.get_context(context)
         self._results = context.Queue()
         self._tasks = [context.Queue() for _ in range(self._number)]
-        self._processes = []
-        self._closed = False
+        self._processes: list[Any] = []
+        # Not __del__: in a cycle of garbage the queues are closed before it is called, and the
+        # workers would wait for ever.
+        self._end = weakref.finalize(
+            self, _end_workers, os.getpid(), self._processes, self._tasks, self._results
+        )
         for number, tasks in enumerate(self._tasks):
             tasks.cancel_join_thread()
             arguments = (
@@ -242,8 +251,9 @@ class _Workers:
         while self._waiting:  # what the last pass asked for and did not take
             self._receive()
         self._indices = iter(self._loader._index_sampler)
+        seed = draw_seed(self._loader.generator) if self._loader._reseeds_workers else None
         for tasks in self._tasks:
-            tasks.put(_worker.Resume())
+            tasks.put(_worker.Resume(seed))
         self._begin()
 
     def _begin(self) -> None:
@@ -319,21 +329,22 @@ class _Workers:
 
     def close(self) -> None:
         """End the processes."""
-        if self._closed:
-            return
-        self._closed = True
-        self._loader._iterator = None
-        for tasks in self._tasks:
-            with contextlib.suppress(ValueError, OSError):
-                tasks.put(None)
-        for process in self._processes:
-            process.join(timeout=LOOK_S)
-            if process.is_alive():
-                process.terminate()
-        self._results.cancel_join_thread()
-        for channel in (*self._tasks, self._results):
-            channel.close()
+        if self._end.alive:
+            self._loader._iterator = None
+            self._end()
 
-    def __del__(self) -> None:
-        if getattr(self, "_closed", True) is False:
-            self.close()
+
+def _end_workers(owner: int, processes: list[Any], tasks: list[Any], results: Any) -> None:
+    """Tell workers that they are done, in the process that started them."""
+    if os.getpid() != owner:
+        return
+    for channel in tasks:
+        with contextlib.suppress(ValueError, OSError):
+            channel.put(None)
+    for process in processes:
+        process.join(timeout=LOOK_S)
+        if process.is_alive():
+            process.terminate()
+    results.cancel_join_thread()
+    for channel in (*tasks, results):
+        channel.close()

@@ -88,8 +88,11 @@ class Exhausted:
     """The iterable dataset of a worker has ended."""
 
 
+@dataclass
 class Resume:
-    """A new pass of persistent workers begins."""
+    """A new pass of persistent workers begins, with new random streams if there is a seed."""
+
+    base_seed: int | None = None
 
 
 def fetcher(dataset: Any, iterable: bool, auto: bool, collate_fn: Any, drop_last: bool) -> Any:
@@ -168,6 +171,10 @@ def run(
         if task is None:
             return
         if isinstance(task, Resume):
+            if task.base_seed is not None:
+                _seed(task.base_seed, worker)
+                if init_fn is not None:
+                    init_fn(worker)
             fetch, failure = fetcher(*kind), None
             continue
         number, indices = task
