@@ -20,15 +20,21 @@ def rotary(
     Returns: ``[B, N, S, D]``, dtype of ``x``.
     Source: arXiv:2104.09864, eq. 34.
     """
-    half = cos.shape[-1]
-    rotated, rest = x[..., : 2 * half], x[..., 2 * half :]
-    cos = cos.unsqueeze(1).astype(x.dtype)
-    sin = sin.unsqueeze(1).astype(x.dtype)
+    half, rest = cos.shape[-1], None
+    if x.shape[-1] > 2 * half:
+        x, rest = paddle.split(x, [2 * half, x.shape[-1] - 2 * half], axis=-1)
+    B, N, S, R = x.shape
     if interleaved:
-        first, second = rotated[..., 0::2], rotated[..., 1::2]
-        pair = paddle.stack([first * cos - second * sin, second * cos + first * sin], axis=-1)
-        out = pair.flatten(-2)
+        x = x.reshape([B, N, S, half, 2]).transpose([0, 1, 2, 4, 3]).reshape([B, N, S, R])
+    # Each element times cos, plus its partner times sin: no slices of `x`, whose gradients are
+    # filled with zeros, and no broadcasting over heads, which is slow on the CPU.
+    cos = paddle.concat([cos, cos], axis=-1).astype(x.dtype)
+    sin = paddle.concat([-sin, sin], axis=-1).astype(x.dtype)
+    if cos.shape[0] == 1:
+        cos, sin = cos.squeeze(0), sin.squeeze(0)
     else:
-        first, second = rotated[..., :half], rotated[..., half:]
-        out = paddle.concat([first * cos - second * sin, second * cos + first * sin], axis=-1)
-    return paddle.concat([out, rest], axis=-1) if rest.shape[-1] else out
+        cos, sin = (paddle.expand(t.unsqueeze(1), x.shape) for t in (cos, sin))
+    out = x * cos + paddle.roll(x, half, axis=-1) * sin
+    if interleaved:
+        out = out.reshape([B, N, S, 2, half]).transpose([0, 1, 2, 4, 3]).reshape([B, N, S, R])
+    return out if rest is None else paddle.concat([out, rest], axis=-1)
