@@ -1,0 +1,28 @@
+"""One package a method. The folder is the list: what lies here registers itself."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+from hfpaddle.core.errors import nearest
+
+
+def discover() -> dict[str, Any]:
+    """Import every method's package and return the public names of all."""
+    found: dict[str, Any] = {}
+    for info in pkgutil.iter_modules(__path__):
+        if info.ispkg:
+            package = importlib.import_module(f"{__name__}.{info.name}")
+            found |= {name: getattr(package, name) for name in getattr(package, "__all__", ())}
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    names = discover()
+    if name not in names:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{nearest(name, names)}")
+    return names[name]
