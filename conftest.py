@@ -20,6 +20,7 @@ SCRIPTS = (
     "hfpaddle/transformers/data/",
     "compat_tests/torch/",
     "compat_tests/accelerate/",
+    "compat_tests/peft/test_modules",
     "compat_tests/trainer/",
 )
 
