@@ -15,7 +15,7 @@ from paddle import nn
 from transformers.utils import PushToHubMixin
 
 from hfpaddle.converters.safetensors import write_safetensors
-from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.core.errors import UnsupportedArgumentError, WeightMismatchError
 from hfpaddle.peft.card import write_card
 from hfpaddle.peft.config import PeftConfig
 from hfpaddle.peft.mapping import (
@@ -495,6 +495,22 @@ class PeftModel(PromptLearning, PushToHubMixin, nn.Layer):
         if not is_trainable:
             self.eval()
         return result
+
+    def load_checkpoint(self, folder: str | os.PathLike) -> None:
+        """Read what `save_pretrained` wrote back into the adapters that are there.
+
+        The Trainer calls it to resume and to take the best checkpoint. Frozen and trained stay so.
+        Raises: WeightMismatchError if the folder lacks a tensor of an adapter.
+        """
+        for name in self.peft_config:
+            path = folder if name == "default" else os.path.join(folder, name)
+            result = set_peft_model_state_dict(self, load_peft_weights(path), name)
+            prefix = PEFT_TYPE_TO_PREFIX_MAPPING[self.peft_config[name].peft_type]
+            missing = [k for k in result.missing_keys if prefix in k and f".{name}" in k]
+            if missing and not self._is_prompt_learning:
+                raise WeightMismatchError(
+                    f"{path} lacks {len(missing)} tensors of the adapter {name!r}: {missing[:5]}."
+                )
 
     def _check_new_adapter_config(self, config: Any, is_trainable: bool) -> None:
         if config.is_prompt_learning and is_trainable:

@@ -316,7 +316,10 @@ class DataMixin:
     def _set_signature_columns_if_needed(self) -> None:
         """Remember what the model's forward takes, and the usual names of labels."""
         if self._signature_columns is None:
-            names = list(inspect.signature(self.model.forward).parameters)
+            model = self.model
+            # A model with adapters around it takes what the one inside takes.
+            model = model.get_base_model() if hasattr(model, "get_base_model") else model
+            names = list(inspect.signature(model.forward).parameters)
             labels = [n for n in ("label", "label_ids", *self.label_names) if n not in names]
             self._signature_columns = [*names, *labels]
 
