@@ -50,8 +50,7 @@ def pipeline(
         task: a name of `get_supported_tasks`; may be left out where the model tells it.
         model: folder, Hub id or model; without one the task's default model of the Hub.
         config: config, or where to read it, in place of the model's.
-        image_processor: the same for tasks about images.
-        tokenizer: tokenizer, where to read it, or ``(where, arguments)``; by default the model's.
+        tokenizer, image_processor: the object or where to read it; by default the model's.
         model_kwargs: passed on to the model's ``from_pretrained``.
         kwargs: the task's own arguments; also ``batch_size`` and ``progress``.
 
@@ -63,13 +62,11 @@ def pipeline(
     if model is None:
         _need_model(task, tokenizer)
     where = {"revision": revision, "token": token}
-    if "local_files_only" in kwargs:
-        where["local_files_only"] = kwargs.pop("local_files_only")
+    where |= {key: kwargs.pop(key) for key in ("local_files_only",) if key in kwargs}
     where, extra = _sorted(where, model_kwargs or {})
     extra |= _dtype(dtype, kwargs.pop("torch_dtype", None), extra)
     extra |= _device_map(device_map, device, extra)
     kwargs.pop("code_revision", None)
-
     found = None if task is None else PIPELINE_REGISTRY.get(task)
     if model is None:
         model, where = default_model(found, where)
@@ -81,26 +78,23 @@ def pipeline(
     elif found is None:
         kind = type(model).__name__
         raise RuntimeError(f"pipeline: a {kind} object does not tell the task. Pass task=.")
-    chosen, task = pipeline_class or found.pipeline_class, task or found.name
-    parts = {
-        "feature_extractor": feature_extractor,
-        "image_processor": image_processor,
-        "video_processor": video_processor,
-        "processor": processor,
-    }
+    chosen = pipeline_class or found.pipeline_class
+    parts = {"image_processor": image_processor, "feature_extractor": feature_extractor}
+    parts |= {"video_processor": video_processor, "processor": processor}
     refuse_processors(chosen, **parts)
-    source = name or config
-    tokenizer = load_tokenizer(tokenizer, source, where, use_fast, chosen._load_tokenizer)
-    needed = chosen._load_image_processor
-    image_processor = load_image_processor(image_processor, source, where, needed)
-    return chosen(
-        model=model,
-        tokenizer=tokenizer,
-        image_processor=image_processor,
-        task=task,
-        device=device,
-        **kwargs,
-    )
+    parts = _inputs_parts(chosen, tokenizer, image_processor, name or config, where, use_fast)
+    return chosen(model=model, task=task or found.name, device=device, **parts, **kwargs)
+
+
+def _inputs_parts(
+    chosen: Any, tokenizer: Any, image_processor: Any, source: Any, where: dict, use_fast: bool
+) -> dict[str, Any]:
+    """Return what prepares the inputs of a pipeline class, read from ``source`` if not given."""
+    needs = (chosen._load_tokenizer, chosen._load_image_processor)
+    return {
+        "tokenizer": load_tokenizer(tokenizer, source, where, use_fast, needs[0]),
+        "image_processor": load_image_processor(image_processor, source, where, needs[1]),
+    }
 
 
 def _sorted(where: dict[str, Any], model_kwargs: dict[str, Any]) -> tuple[dict, dict]:
