@@ -153,6 +153,18 @@ def test_whole_words(tokenizers):
     assert (got["labels"].numpy() != -100).any()
 
 
+def test_the_older_name_of_whole_words(tokenizers):
+    _, tokenizer = tokenizers
+    wanted = {"return_special_tokens_mask": True, "return_offsets_mapping": True}
+    features = encoded(tokenizers, padding="max_length", max_length=24, **wanted)
+    now = ours.DataCollatorForLanguageModeling(tokenizer, seed=4)
+    now.whole_word_mask = True  # what the older class did: tokens may be replaced at random, too
+    with pytest.warns(FutureWarning, match="whole_word_mask=True"):
+        before = ours.DataCollatorForWholeWordMask(tokenizer, seed=4)
+    batches = [c([dict(f) for f in features])["input_ids"].tolist() for c in (now, before)]
+    assert batches[0] == batches[1]
+
+
 def test_language_modeling_numpy(tokenizers):
     features = encoded(tokenizers, return_special_tokens_mask=True)
     both("DataCollatorForLanguageModeling", tokenizers, features, seed=3, return_tensors="np")

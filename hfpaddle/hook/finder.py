@@ -40,9 +40,7 @@ def version_of(package: str) -> str:
     spec = importlib.util.find_spec(f"hfpaddle.{package}")
     source = Path(spec.origin).read_text() if spec and spec.origin else ""
     stated = re.search(r'^__version__ = "([^"]+)"$', source, re.MULTILINE)
-    if stated is None:
-        raise ModuleNotFoundError(f"hfpaddle.{package} states no version", name=package)
-    return stated[1]
+    return stated[1] if stated else importlib.import_module(f"hfpaddle.{package}").__version__
 
 
 class MirrorDistribution(Distribution):
