@@ -78,8 +78,7 @@ class PeftModel(PromptLearning, PushToHubMixin, nn.Layer):
         config_class(peft_config.peft_type)  # raises for methods that are not implemented
         if self._is_prompt_learning:
             self.base_model = model
-            # Not an override: what a task adds to a config is in this one already.
-            PeftModel.add_adapter(self, adapter_name, peft_config)
+            self.add_adapter(adapter_name, peft_config)
         else:
             tuner = PEFT_TYPE_TO_TUNER_MAPPING[peft_config.peft_type]
             self.base_model = tuner(model, {adapter_name: peft_config}, adapter_name)

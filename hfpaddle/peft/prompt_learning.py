@@ -103,7 +103,13 @@ class PromptLearning:
         head_dim = config.token_dim // heads
         values = values.reshape([B, n, config.num_layers * 2, heads, head_dim])
         values_LBNnD = values.transpose([2, 0, 3, 1, 4])
-        own = [(values_LBNnD[2 * i], values_LBNnD[2 * i + 1]) for i in range(config.num_layers)]
+        stride, rows = 2 * config.num_transformer_submodules, values_LBNnD.shape[0]
+        # The original lays two copies after one another for encoder-decoders and cuts them into
+        # fours, so that a decoder's layer i reads rows 4 i and 4 i + 1, modulo their number.
+        own = [
+            (values_LBNnD[stride * i % rows], values_LBNnD[(stride * i + 1) % rows])
+            for i in range(config.num_layers)
+        ]
         if config.num_transformer_submodules == 2:
             return EncoderDecoderCache(DynamicCache(own), DynamicCache())
         sliding = "sliding_attention" in (
