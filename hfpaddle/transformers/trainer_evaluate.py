@@ -232,9 +232,8 @@ class EvaluationMixin:
             if self.args.logging_nan_inf_filter and finite.any():
                 losses = losses[finite]
             metrics[f"{prefix}_loss"] = losses.mean().item()
-        named = {
-            k if k.startswith(f"{prefix}_") else f"{prefix}_{k}": v for k, v in metrics.items()
-        }
+        named = {k: v for k, v in metrics.items() if k.startswith(f"{prefix}_")}
+        named |= {f"{prefix}_{k}": v for k, v in metrics.items() if k not in named}
         return EvalLoopOutput(preds, labels, named, samples)
 
     def prediction_step(

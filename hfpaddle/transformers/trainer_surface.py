@@ -49,13 +49,20 @@ class SurfaceMixin:
         if self._accelerator is None:
             from hfpaddle.accelerate import Accelerator
             from hfpaddle.accelerate.state import AcceleratorState
-            from hfpaddle.accelerate.utils import GradientAccumulationPlugin
+            from hfpaddle.accelerate.utils import (
+                DataLoaderConfiguration,
+                GradientAccumulationPlugin,
+            )
 
             AcceleratorState._reset_state(reset_partial_state=True)
             half = self.args.compute_dtype == "bfloat16"
             self._accelerator = Accelerator(
                 cpu=self.args.use_cpu,
                 mixed_precision="bf16" if half else "no",
+                dataloader_config=DataLoaderConfiguration(
+                    use_seedable_sampler=self.args.use_seedable_sampler,
+                    data_seed=self.args.data_seed,
+                ),
                 # The Trainer counts accumulated batches itself.
                 gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
             )

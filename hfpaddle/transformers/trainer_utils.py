@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import random
 from typing import Any
@@ -10,6 +11,10 @@ import numpy as np
 import paddle
 
 from hfpaddle.core import rng
+
+_DETERMINISTIC = (
+    *("FLAGS_cpu_deterministic", "FLAGS_cudnn_deterministic", "FLAGS_embedding_deterministic"),
+)
 
 
 def set_seed(seed: int, deterministic: bool = False) -> None:
@@ -23,8 +28,9 @@ def set_seed(seed: int, deterministic: bool = False) -> None:
     np.random.seed(seed % 2**32)
     paddle.seed(seed)
     rng.manual_seed(seed)
-    if deterministic:
-        paddle.set_flags({"FLAGS_cudnn_deterministic": True})
+    for flag in _DETERMINISTIC if deterministic else ():
+        with contextlib.suppress(ValueError):  # a flag that this build of Paddle lacks
+            paddle.set_flags({flag: 1})
 
 
 def enable_full_determinism(seed: int, warn_only: bool = False) -> None:
