@@ -7,7 +7,8 @@ from typing import Any
 
 import paddle
 
-from hfpaddle.torch import return_types
+from hfpaddle.core.errors import MissingFeatureError
+from hfpaddle.torch import _sums, return_types
 from hfpaddle.torch._dtypes import as_dtype, category, get_default_dtype
 from hfpaddle.torch._half import lifted
 from hfpaddle.torch._promote import FUNCTIONS, copy_into, title
@@ -39,12 +40,11 @@ def _computable(x: Tensor) -> Tensor:
     return paddle.cast(x, "int32") if category(x.dtype) < 2 and x.dtype in _SMALL else x
 
 
-_sum, _mean, _prod = lifted(paddle.sum), lifted(paddle.mean), lifted(paddle.prod)
+_sum, _mean, _prod = lifted(_sums.total), lifted(_sums.average), lifted(paddle.prod)
 _amax, _amin = lifted(paddle.amax), lifted(paddle.amin)
 _argmax, _argmin = lifted(paddle.argmax), lifted(paddle.argmin)
 _argsort, _take = lifted(paddle.argsort), lifted(paddle.take_along_axis)
-_var, _logsumexp = lifted(paddle.var), lifted(paddle.logsumexp)
-_cumsum, _cumprod = lifted(paddle.cumsum), lifted(paddle.cumprod)
+_var = lifted(_sums.spread)
 
 
 def sum(input, dim=None, keepdim=False, *, dtype=None, out=None) -> Tensor:
@@ -95,13 +95,13 @@ def _spread(input, dim, unbiased, correction, keepdim) -> Tensor:
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
-    axis = axes(dim)
-    if correction == 0 or correction == 1:
-        return _var(input, axis, unbiased=correction == 1, keepdim=keepdim)
-    count = input.size if axis is None else math.prod(
-        input.shape[a] for a in ([axis] if isinstance(axis, int) else axis)
-    )  # fmt: skip
-    return _var(input, axis, unbiased=False, keepdim=keepdim) * (count / (count - correction))
+    if category(input.dtype) != 2:
+        raise (
+            RuntimeError("std and var only support floating point and complex dtypes")
+            if (category(input.dtype) < 2)
+            else MissingFeatureError("std and var of complex tensors have no implementation here.")
+        )
+    return _var(input, axes(dim), correction, keepdim)
 
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None, out=None) -> Tensor:
@@ -303,7 +303,7 @@ def count_nonzero(input, dim=None) -> Tensor:
 def logsumexp(input, dim, keepdim=False, *, out=None) -> Tensor:
     """Logarithm of the sum of exponentials."""
     x = input if category(input.dtype) >= 2 else input.astype(get_default_dtype())
-    return _given(_logsumexp(x, axes(dim), keepdim), out)
+    return _given(_sums.logsumexp(x, axes(dim), keepdim), out)
 
 
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None) -> Tensor:
@@ -322,6 +322,8 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None) -> T
             f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
             f"{title(kind)}"
         )
+    if float(ord) == 2.0 and category(kind) == 2:
+        return _given(lifted(_sums.length)(x.astype(kind), axes(dim), keepdim), out)
     found = lifted(paddle.linalg.vector_norm)(x.astype(kind), float(ord), axes(dim), keepdim)
     return _given(found, out)
 
@@ -329,13 +331,13 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None) -> T
 def cumsum(input, dim, *, dtype=None, out=None) -> Tensor:
     """Running sum; bools and integers give int64."""
     kind = as_dtype(dtype) or (paddle.int64 if category(input.dtype) < 2 else input.dtype)
-    return _given(_cumsum(input.astype(kind), dim), out)
+    return _given(_sums.running(paddle.cumsum, input.astype(kind), dim), out)
 
 
 def cumprod(input, dim, *, dtype=None, out=None) -> Tensor:
     """Running product; bools and integers give int64."""
     kind = as_dtype(dtype) or (paddle.int64 if category(input.dtype) < 2 else input.dtype)
-    return _given(_cumprod(input.astype(kind), dim), out)
+    return _given(_sums.running(paddle.cumprod, input.astype(kind), dim), out)
 
 
 def cummax(input, dim, *, out=None):
@@ -360,19 +362,22 @@ def histc(input, bins=100, min=0, max=0, *, out=None) -> Tensor:
 
 def softmax(input, dim=None, dtype=None) -> Tensor:
     """Softmax over ``dim``."""
-    return _softmax(paddle.nn.functional.softmax, input, dim, dtype)
+    return _softmax(_sums.softmax, input, dim, dtype)
 
 
 def log_softmax(input, dim=None, dtype=None) -> Tensor:
     """Logarithm of softmax over ``dim``."""
-    return _softmax(paddle.nn.functional.log_softmax, input, dim, dtype)
+    return _softmax(_sums.log_softmax, input, dim, dtype)
 
 
 def _softmax(function, input, dim, dtype) -> Tensor:
     kind = as_dtype(dtype) or input.dtype
     if category(kind) < 2:
         raise RuntimeError(f"\"softmax_lastdim_kernel_impl\" not implemented for '{title(kind)}'")
-    return lifted(function)(input.astype(kind), axis=-1 if dim is None else int(dim))
+    x = input.astype(kind)
+    if not x.ndim:
+        return function(x.reshape([1]), 0).reshape([])
+    return function(x, -1 if dim is None else int(dim))
 
 
 METHODS = (

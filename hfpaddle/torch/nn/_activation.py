@@ -13,6 +13,7 @@ import paddle.nn.functional as P
 from paddle import _C_ops
 
 from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.torch import _sums
 from hfpaddle.torch._dtypes import NAMES, as_dtype
 from hfpaddle.torch._half import lifted
 from hfpaddle.torch._random import stream
@@ -194,7 +195,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     """Softmax over ``dim``, computed and returned in ``dtype`` if given."""
     dim = _implicit_dim("softmax", input.ndim) if dim is None else dim
     input = input if dtype is None else paddle.cast(input, as_dtype(dtype))
-    return _softmax(input, dim) if input.ndim else paddle.ones_like(input)
+    return _sums.softmax(input, dim) if input.ndim else paddle.ones_like(input)
 
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None):
@@ -207,30 +208,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     """Logarithm of :func:`softmax`."""
     dim = _implicit_dim("log_softmax", input.ndim) if dim is None else dim
     input = input if dtype is None else paddle.cast(input, as_dtype(dtype))
-    return _log_softmax(input, dim) if input.ndim else paddle.zeros_like(input)
-
-
-def _shifted(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """``x`` minus its largest item over ``dim``, and the sum of its exponentials."""
-    shifted = paddle.subtract(x, paddle.max(x.detach(), axis=dim, keepdim=True))
-    return shifted, paddle.sum(paddle.exp(shifted), axis=dim, keepdim=True)
-
-
-@lifted
-def _softmax(x: Tensor, dim: int) -> Tensor:
-    if not x.place.is_cpu_place():
-        return P.softmax(x, axis=dim)
-    # Paddle's CPU kernels cut the logits at 64 below the largest: no probability is 0 there.
-    shifted, total = _shifted(x, dim)
-    return paddle.divide(paddle.exp(shifted), total)
-
-
-@lifted
-def _log_softmax(x: Tensor, dim: int) -> Tensor:
-    if not x.place.is_cpu_place():
-        return P.log_softmax(x, axis=dim)
-    shifted, total = _shifted(x, dim)
-    return paddle.subtract(shifted, paddle.log(total))
+    return _sums.log_softmax(input, dim) if input.ndim else paddle.zeros_like(input)
 
 
 def gumbel_softmax(

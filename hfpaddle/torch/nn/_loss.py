@@ -10,6 +10,7 @@ import paddle
 import paddle.nn.functional as P
 
 from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.torch import _sums
 from hfpaddle.torch._dtypes import FLOATING
 from hfpaddle.torch._half import lifted
 from hfpaddle.torch.nn._activation import log_softmax, logsigmoid
@@ -48,7 +49,7 @@ def _reduced(loss: Tensor, reduction: str) -> Tensor:
     return _mean(loss) if reduction == "mean" else _sum(loss)
 
 
-_mean, _sum = lifted(paddle.mean), lifted(paddle.sum)
+_mean, _sum = lifted(_sums.average), lifted(_sums.total)
 
 
 def _same_shape(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,7 +135,7 @@ def _fused(x: Tensor, labels: Tensor, axis: int) -> Tensor:
         return P.cross_entropy(x, labels, reduction="none", axis=axis)
     # Paddle's CPU kernel gives no loss above 64.
     top = paddle.max(x.detach(), axis=axis, keepdim=True)
-    total = paddle.sum(paddle.exp(paddle.subtract(x, top)), axis=axis, keepdim=True)
+    total = _sums.total(paddle.exp(paddle.subtract(x, top)), axis, True)
     picked = paddle.take_along_axis(x, labels, axis, broadcast=False)
     return paddle.subtract(paddle.add(paddle.log(total), top), picked)
 
@@ -146,7 +147,7 @@ def _soft_cross_entropy(input, target, weight, reduction, smoothing, axis) -> Te
     terms = paddle.multiply(log_softmax(input, axis), paddle.cast(target, input.dtype))
     if weight is not None:
         terms = paddle.multiply(terms, _along(weight, axis, input.ndim))
-    loss = paddle.neg(paddle.sum(terms, axis=axis))
+    loss = paddle.neg(_sum(terms, axis))
     if reduction == "mean":
         return _sum(loss) / (math.prod(input.shape) / classes)
     return _reduced(loss, reduction)
@@ -168,7 +169,7 @@ def _nll(logp, target, weight, ignore_index, reduction, smoothing, axis) -> Tens
     loss = paddle.where(keep, paddle.multiply(loss, counted), paddle.zeros_like(loss))
     if smoothing:
         terms = logp if weight is None else paddle.multiply(logp, _along(weight, axis, logp.ndim))
-        smooth = paddle.neg(paddle.sum(terms, axis=axis))
+        smooth = paddle.neg(_sum(terms, axis))
         smooth = paddle.where(keep, smooth, paddle.zeros_like(smooth))
         loss = loss * (1.0 - smoothing) + smooth * (smoothing / classes)
     if reduction == "mean":
@@ -334,11 +335,8 @@ def gaussian_nll_loss(
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Dot product over ``dim`` of the two, each divided by its length (at least ``eps``)."""
     x1, x2 = paddle.broadcast_tensors([x1, x2])
-    first = paddle.clip(paddle.sqrt(paddle.sum(paddle.square(x1), axis=dim, keepdim=True)), min=eps)
-    second = paddle.clip(
-        paddle.sqrt(paddle.sum(paddle.square(x2), axis=dim, keepdim=True)), min=eps
-    )
-    return paddle.sum(paddle.multiply(x1 / first, x2 / second), axis=dim)
+    first, second = (paddle.clip(lifted(_sums.length)(x, dim, True), min=eps) for x in (x1, x2))
+    return _sum(paddle.multiply(x1 / first, x2 / second), dim)
 
 
 def pairwise_distance(
@@ -354,8 +352,8 @@ def cosine_embedding_loss(
 ) -> Tensor:  # fmt: skip
     """1 - cos for target 1; max(0, cos - margin) for target -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    dot = paddle.sum(paddle.multiply(input1, input2), axis=-1)
-    lengths = (paddle.sum(paddle.square(x), axis=-1) + 1e-12 for x in (input1, input2))
+    dot = _sum(paddle.multiply(input1, input2), -1)
+    lengths = (_sum(paddle.square(x), -1) + 1e-12 for x in (input1, input2))
     cos = dot / paddle.sqrt(paddle.multiply(*lengths))
     zero = paddle.zeros_like(cos)
     loss = paddle.where(target == 1, 1.0 - cos, zero)

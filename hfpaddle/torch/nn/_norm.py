@@ -15,7 +15,8 @@ import paddle.nn.functional as P
 from paddle import _C_ops
 
 from hfpaddle.core.errors import UnsupportedArgumentError
-from hfpaddle.torch._dtypes import HALVES
+from hfpaddle.torch import _sums
+from hfpaddle.torch._dtypes import FLOATING, HALVES
 from hfpaddle.torch._half import lifted
 
 Tensor = paddle.Tensor
@@ -88,6 +89,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 @lifted
 def _layer_norm(x, shape, weight, bias, eps):
+    if weight is not None and weight.stop_gradient and not x.stop_gradient:
+        # Paddle 3.3.1 on the CPU takes a frozen weight for 1 in the gradient of `x`.
+        weight = weight.detach()
+        weight.stop_gradient = False
     return P.layer_norm(x, shape, weight=weight, bias=bias, epsilon=eps)
 
 
@@ -124,7 +129,7 @@ def rms_norm(
     if eps is None:
         eps = float(np.finfo(np.float64 if wide.dtype is paddle.float64 else np.float32).eps)
     axes = list(range(input.ndim - len(shape), input.ndim))
-    mean_square = paddle.mean(paddle.square(wide), axis=axes, keepdim=True)
+    mean_square = _sums.average(paddle.square(wide), axes, True)
     out = paddle.multiply(wide, paddle.rsqrt(mean_square + eps))
     if weight is not None:
         out = paddle.multiply(out, paddle.cast(weight, out.dtype))
@@ -197,9 +202,9 @@ def batch_norm(
             f"{list(input.shape)}"
         )
     axes = [axis for axis in range(input.ndim) if axis != 1]
-    mean = lifted(paddle.mean)(input, axis=axes)
+    mean = _sums.average(input, axes)
     centred = paddle.subtract(input, _per_channel(mean, input.ndim))
-    var = lifted(paddle.mean)(lifted(paddle.square)(centred), axis=axes)
+    var = _sums.average(lifted(paddle.square)(centred), axes)
     _track(running_mean, mean, momentum)
     _track(running_var, var * (count / (count - 1)), momentum)
     return _normalized(input, mean, var, weight, bias, eps)
@@ -215,8 +220,8 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if running_mean is not None:
         axes = list(range(2, input.ndim))
-        mean = paddle.mean(input, axis=axes)
-        var = paddle.var(input, axis=axes, unbiased=True)
+        mean = _sums.average(input, axes)
+        var = lifted(_sums.spread)(input, axes, 1, False)
         _track(running_mean, paddle.mean(mean, axis=0), momentum)
         _track(running_var, paddle.mean(var, axis=0), momentum)
     return group_norm(input, input.shape[1], weight, bias, eps)
@@ -233,6 +238,9 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None
 ) -> Tensor:
     """Divide by the p-norm over ``dim``, at least ``eps``."""
-    length = lifted(paddle.linalg.norm)(input, p=p, axis=dim, keepdim=True)
+    if p == 2 and input.dtype in FLOATING:
+        length = lifted(_sums.length)(input, list(dim) if isinstance(dim, tuple) else dim, True)
+    else:
+        length = lifted(paddle.linalg.norm)(input, p=p, axis=dim, keepdim=True)
     result = paddle.divide(input, paddle.expand_as(paddle.clip(length, min=eps), input))
     return result if out is None else _C_ops.assign_out_(result, out)

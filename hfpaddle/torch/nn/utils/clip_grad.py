@@ -23,7 +23,7 @@ def _norm(x: Tensor, p: float) -> Tensor:
     if p == math.inf:
         return paddle.max(paddle.abs(x))
     if p == 2.0:
-        return paddle.sqrt(paddle.sum(paddle.square(x)))
+        return paddle.sqrt(paddle.sum(paddle.square(x)))  # the sum of all is exact in Paddle
     return paddle.linalg.norm(x, p=p)
 
 
