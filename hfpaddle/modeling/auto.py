@@ -6,6 +6,7 @@ from typing import Any
 
 import transformers
 
+from hfpaddle.modeling.adapters import adapter_folder, base_of, load_with_adapter
 from hfpaddle.modeling.configs import config_from_pretrained
 from hfpaddle.modeling.hub import resolve_revision, where
 from hfpaddle.modeling.loading import ARGUMENTS
@@ -29,6 +30,11 @@ class _AutoModel:
 
         Arguments, result and errors are those of `PreTrainedModel.from_pretrained`.
         """
+        folder = adapter_folder(pretrained_model_name_or_path)
+        if folder is not None and base_of(folder) != folder:
+            return load_with_adapter(
+                lambda base, **kw: cls.from_pretrained(base, *args, **kw), folder, **kwargs
+            )
         config = kwargs.pop("config", None)
         if not isinstance(config, transformers.PretrainedConfig):
             name = pretrained_model_name_or_path if config is None else config

@@ -26,6 +26,7 @@ from hfpaddle.layers.parameter import (
     parameter,
 )
 from hfpaddle.modeling import loading, saving
+from hfpaddle.modeling.adapters import AdapterMixin, adapter_folder, integration, load_with_adapter
 from hfpaddle.modeling.config_rules import building, recording, refuse_unread
 from hfpaddle.modeling.initial import initialize
 from hfpaddle.modeling.resizing import resize_layer, resize_rows
@@ -75,7 +76,7 @@ class ModelMeta(type):
         return model
 
 
-class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
+class PreTrainedModel(AdapterMixin, nn.Layer, metaclass=ModelMeta):
     """A Paddle model that reads and writes Hub checkpoints.
 
     Class attributes that a family sets:
@@ -145,7 +146,13 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
         Raises: MissingFileError, CheckpointError, UnsafeCheckpointError, WeightMismatchError,
         UnsupportedConfigError, UnsupportedModelError, UnsupportedArgumentError, DeviceError.
         """
-        return loading.from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs)
+        name = pretrained_model_name_or_path
+        folder = adapter_folder(name)
+        if folder is None:
+            return loading.from_pretrained(cls, name, *args, **kwargs)
+        return load_with_adapter(
+            lambda base, **kw: loading.from_pretrained(cls, base, *args, **kw), folder, **kwargs
+        )
 
     def init_weights(self) -> None:
         """Fill every parameter that has no memory yet, children first, then `tie_weights`."""
@@ -454,7 +461,13 @@ class PreTrainedModel(nn.Layer, metaclass=ModelMeta):
     # To disk
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Write config, generation config and weights; see `hfpaddle.modeling.saving`."""
+        """Write config, generation config and weights; see `hfpaddle.modeling.saving`.
+
+        Of a model with adapters in it the active one is written, and nothing else.
+        """
+        if self._hf_peft_config_loaded:
+            integration().save_pretrained(self, save_directory, kwargs.get("state_dict"))
+            return
         saving.save_pretrained(self, save_directory, **kwargs)
 
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
