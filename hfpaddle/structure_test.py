@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).resolve().parents[1]
-SURFACES = ("transformers", "torch", "peft", "diffusers", "accelerate")
+SURFACES = ("transformers", "torch", "torchvision", "peft", "diffusers", "accelerate")
 BLOCKS = frozenset({"core", "backends", "ops", "layers"})
 FAMILIES = BLOCKS | {"converters", "generation", "modeling", "models"}
 
@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "backends": frozenset(),
     "converters": frozenset(),
     "ops": frozenset({"backends"}),
-    "kernels": frozenset({"ops", "backends"}),
+    "kernels": frozenset({"layers", "ops", "backends"}),
     "layers": frozenset({"ops", "backends"}),
     "parallel": frozenset({"layers", "ops", "backends"}),
     "generation": BLOCKS,
@@ -35,12 +35,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "models": FAMILIES,
     **{name: FAMILIES | {"kernels", "parallel", *SURFACES} for name in SURFACES},
     "hook": frozenset({"transformers"}),
+    "checking": frozenset({"hook", "modeling", *SURFACES}),
     "__main__": frozenset({"cli"}),
-    "cli": FAMILIES | {"hook", "kernels", "parallel", *SURFACES},
+    "cli": FAMILIES | {"checking", "hook", "kernels", "parallel", *SURFACES},
 }
 # A registry may list a folder whose files register themselves: the bare package, nothing in it.
 DISCOVERS = {"modeling": "hfpaddle.models"}
-REFERENCE_ONLY = ("torch", "peft", "diffusers", "accelerate")
+REFERENCE_ONLY = ("torch", "torchvision", "peft", "diffusers", "accelerate")
 # Parts of transformers that import torch, or fail without it.
 NEEDS_TORCH = (
     "modeling_utils",

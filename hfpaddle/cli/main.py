@@ -23,6 +23,7 @@ VERBS = {
     "generate": "continue a prompt",
     "convert": "rewrite a checkpoint as safetensors or pdparams",
     "models": "list the model families that load",
+    "check": "say whether a script would run, and what of it is emulated",
     "run": "run a script with Paddle in place of torch",
     "launch": "start a training script, as accelerate launch does",
     "env": "show versions and devices",

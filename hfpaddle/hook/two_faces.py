@@ -39,13 +39,13 @@ def _scripts_import(name, globals=None, locals=None, fromlist=(), level=0):
     if level == 0:
         top = name.partition(".")[0]
         if top == TWO_FACED and not _gets_real(globals, fromlist):
-            module = _mirror(name)
+            module = mirror(name)
             if not fromlist:
                 return sys.modules["hfpaddle.transformers"]
             _register_submodules(module, name, fromlist)
             return _import(f"hfpaddle.{name}", globals, locals, fromlist, 0)
         if top in ALIASED and not mirrored(top):
-            raise _no_mirror(top)
+            raise no_mirror(top)
     return _import(name, globals, locals, fromlist, level)
 
 
@@ -56,7 +56,7 @@ def _scripts_import_module(name: str, package: str | None = None) -> Any:
         while frame is not None and _top(frame.f_globals) in sys.stdlib_module_names:
             frame = None if _top(frame.f_globals) == "__main__" else frame.f_back
         if frame is None or not _gets_real(frame.f_globals, ()):
-            return _mirror(name)
+            return mirror(name)
     return _import_module(name, package)
 
 
@@ -69,7 +69,7 @@ def _gets_real(globals: dict[str, Any] | None, fromlist: Any) -> bool:
     return isinstance(fromlist, list) or _top(globals) in _REAL
 
 
-def _mirror(name: str) -> Any:
+def mirror(name: str) -> Any:
     """Return the mirror of ``transformers.<path>``.
 
     Raises: ModuleNotFoundError if upstream has no such module either.
@@ -102,7 +102,7 @@ def _register_submodules(module: Any, name: str, fromlist: Any) -> None:
                 _register(f"{name}.{item}".partition(".")[2])
 
 
-def _no_mirror(package: str) -> ModuleNotFoundError:
+def no_mirror(package: str) -> ModuleNotFoundError:
     known = [name for name in ALIASED if mirrored(name)]
     return ModuleNotFoundError(
         f"No module named {package!r}: hfpaddle has no mirror of {package} yet, and the original "

@@ -9,6 +9,8 @@ import paddle
 
 from hfpaddle.core.logging import warn_once
 
+__emulated__ = True
+
 _threads = {"inter": 1, "intra": None}
 _flags: dict[str, Any] = {"precision": "highest", "deterministic": False}
 

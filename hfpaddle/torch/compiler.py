@@ -7,6 +7,8 @@ from typing import Any
 from hfpaddle.torch._missing import decorator as disable
 from hfpaddle.torch._settings import compile
 
+__emulated__ = True
+
 allow_in_graph = assume_constant_result = substitute_in_graph = disable
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from hfpaddle.torch._missing import decorator, missing
 
+__emulated__ = True
+
 Library = missing("library.Library", "Decorate the function with torch.library.custom_op.")
 impl = register_kernel = missing("library.impl", "Call the function itself.")
 triton_op = missing("library.triton_op", "Use hfpaddle.kernels for Triton kernels.")

@@ -1,8 +1,10 @@
-"""``torch.mps``."""
+"""``torch.mps``: Paddle has no Metal device."""
 
 from __future__ import annotations
 
 import paddle
+
+__emulated__ = True
 
 
 def is_available() -> bool:

@@ -8,6 +8,8 @@ import paddle
 
 from hfpaddle.torch._missing import missing
 
+__emulated__ = True
+
 handle_torch_function = missing("overrides.handle_torch_function", "Call the function itself.")
 
 

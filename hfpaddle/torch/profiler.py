@@ -8,6 +8,8 @@ from typing import Any
 from hfpaddle.core.logging import warn_once
 from hfpaddle.torch._missing import decorator, missing
 
+__emulated__ = True
+
 
 class ProfilerActivity(enum.Enum):
     """What torch could record."""

@@ -1,8 +1,10 @@
-"""``torch.xpu``."""
+"""``torch.xpu``: Kunlun devices, through Paddle."""
 
 from __future__ import annotations
 
 import paddle
+
+__emulated__ = True
 
 
 def device_count() -> int:

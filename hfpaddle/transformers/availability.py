@@ -14,6 +14,8 @@ from transformers.utils import import_utils
 
 from hfpaddle.core.mirrors import is_hooked, mirrored
 
+__emulated__ = True
+
 
 def _by_mirror(name: str, package: str) -> Callable[..., bool]:
     original: Callable[..., bool] = getattr(import_utils, name)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import paddle
 
+__emulated__ = True
+
 # Name of upstream -> the packages of which any will do.
 PACKAGES = {
     "is_aim_available": ("aim",),

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 from hfpaddle.torch.compiler import allow_in_graph, disable, is_compiling, reset
 
+__emulated__ = True
+
 config = SimpleNamespace(
     suppress_errors=False, cache_size_limit=8, recompile_limit=8, verbose=False,
     capture_scalar_outputs=False, optimize_ddp=True,

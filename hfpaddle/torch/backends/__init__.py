@@ -6,6 +6,8 @@ import importlib
 from types import SimpleNamespace
 from typing import Any
 
+__emulated__ = True
+
 mkl = SimpleNamespace(is_available=lambda: True)
 openmp = SimpleNamespace(is_available=lambda: True)
 mkldnn = SimpleNamespace(is_available=lambda: True, enabled=True)

@@ -1,9 +1,11 @@
-"""``torch.backends.cuda``: its flags."""
+"""``torch.backends.cuda``: its flags are kept, and Paddle decides."""
 
 import contextlib
 from types import SimpleNamespace
 
 import paddle
+
+__emulated__ = True
 
 matmul = SimpleNamespace(
     allow_tf32=False,

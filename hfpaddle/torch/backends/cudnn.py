@@ -1,8 +1,10 @@
-"""``torch.backends.cudnn``: its flags."""
+"""``torch.backends.cudnn``: its flags are kept, and Paddle decides."""
 
 import contextlib
 
 import paddle
+
+__emulated__ = True
 
 enabled = True
 benchmark = False

@@ -1,5 +1,7 @@
 """``torch.backends.mps``: Paddle has no Metal device."""
 
+__emulated__ = True
+
 
 def is_available() -> bool:
     """No."""

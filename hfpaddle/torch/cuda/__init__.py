@@ -13,6 +13,8 @@ from hfpaddle.torch._create import tensor
 from hfpaddle.torch._device import device as _device_type
 from hfpaddle.torch._missing import missing
 
+__emulated__ = True
+
 OutOfMemoryError = MemoryError
 
 

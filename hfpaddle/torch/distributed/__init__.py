@@ -12,6 +12,8 @@ from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.torch._missing import missing
 from hfpaddle.torch._promote import copy_into
 
+__emulated__ = True
+
 
 class ReduceOp(Enum):
     """How values of several processes become one."""

@@ -3,6 +3,8 @@
 from hfpaddle.torch._missing import decorator as wrap
 from hfpaddle.torch._missing import missing
 
+__emulated__ = True
+
 symbolic_trace = missing("fx.symbolic_trace", "Call the module as it is.")
 
 

@@ -9,6 +9,8 @@ import paddle
 from hfpaddle.core.logging import warn_once
 from hfpaddle.torch._missing import decorator, missing
 
+__emulated__ = True
+
 ignore = unused = export = interface = script_method = decorator
 Final = Any
 load = missing("jit.load", "Load the module's state dict with torch.load.")

@@ -7,6 +7,8 @@ import enum
 from collections.abc import Iterator
 from typing import Any
 
+__emulated__ = True
+
 
 class SDPBackend(enum.IntEnum):
     """torch's names of kernels."""

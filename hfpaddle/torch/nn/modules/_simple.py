@@ -41,6 +41,7 @@ def simple(
             f"{key}={value!r}" for key, value in shown.items() if key != "inplace" or value
         )
 
-    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    __init__.__signature__ = signature.replace(parameters=[own, *parameters])  # type: ignore[attr-defined]
     body = {"__init__": __init__, "forward": forward, "extra_repr": extra_repr, "__doc__": doc}
     return type(name, (Module,), body | {"__module__": "hfpaddle.torch.nn.modules"})

@@ -14,6 +14,8 @@ import paddle.distributed as dist
 from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.torch.nn.modules.module import Module
 
+__emulated__ = True
+
 __all__ = ["DataParallel", "DistributedDataParallel"]
 
 
