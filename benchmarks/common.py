@@ -7,7 +7,7 @@ import os
 import statistics
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ def reset_peak(): open("/proc/self/clear_refs", "w").write("5")
 
 @dataclass
 class Result:
-    """One measured thing. ``good`` says whether the goal, if there is one, was reached."""
+    """One measured thing. ``good`` says whether the goal, if there is one, was reached; ``extra``
+    holds conditions that this benchmark alone has."""
 
     what: str
     unit: str
@@ -37,6 +38,7 @@ class Result:
     theirs: Sequence[float]
     goal: str = ""
     good: bool | None = None
+    extra: dict[str, str] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         ours, theirs = quantiles(self.ours), quantiles(self.theirs)

@@ -93,7 +93,7 @@ def main() -> int:
             show(result)
             missed |= result.good is False
             if not options.no_keep:
-                keep(HERE / "results" / f"{name}.csv", {**result.row(), **where})
+                keep(HERE / "results" / f"{name}.csv", {**result.row(), **where, **result.extra})
     return int(missed)
 
 

@@ -1,0 +1,180 @@
+"""Training on samples of skewed lengths: real tokens a second, padded and packed, ours and theirs.
+
+Four processes hold one Trainer each: hfpaddle and transformers on torch, with batches padded to
+their longest sample or flattened by `DataCollatorWithFlattening`. They load the same checkpoint,
+see the same samples in the same order, and take turns step by step, so that all meet the same
+machine. A step is forward, backward, clipping and AdamW. Padding counts as time, not as tokens.
+The losses of the four are compared at every step.
+
+Widths and heads are SmolLM-135M's, with 8 of its 30 layers and a third of its vocabulary, so that
+a step takes about a second; the parts' shares of the work stay alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common import OURS, THEIRS, THREADS, Result
+
+CONFIG = {
+    **{"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 8},
+    **{"num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 16384},
+    **{"tie_word_embeddings": True, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+}
+BATCH, ROUNDS = 8, 2  # samples a step; measured steps for each unit of --repeat
+PAUSE = 0.3  # seconds between turns, in which the last one's threads stop spinning
+TOLERANCE = 1e-3
+
+CODE = """
+import json, sys, time
+import numpy as np
+library, mode, folder, batch, steps = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
+if library == "ours":
+    import paddle
+    import hfpaddle.transformers as hf
+    tensor = paddle.to_tensor
+else:
+    import torch
+    import transformers as hf
+    tensor = torch.tensor
+random = np.random.default_rng(0)
+lengths = np.clip(random.lognormal(4.0, 0.9, batch * steps), 8, 384).astype(int)
+rows = [{"input_ids": random.integers(3, 16384, n).tolist()} for n in lengths]
+
+def padded(features):
+    width = max(len(f["input_ids"]) for f in features)
+    def joined(fill, value=None):
+        made = [f["input_ids"] for f in features]
+        made = made if value is None else [[value] * len(row) for row in made]
+        return tensor(np.array([row + [fill] * (width - len(row)) for row in made]))
+    return {"input_ids": joined(0), "attention_mask": joined(0, 1), "labels": joined(-100)}
+
+seen = []
+def counted(features):
+    seen.append(sum(len(f["input_ids"]) for f in features))
+    return (padded if mode == "padded" else hf.DataCollatorWithFlattening())(features)
+
+class Turn(hf.TrainerCallback):
+    def on_step_begin(self, args, state, control, **kwargs):
+        print(json.dumps("ready"), flush=True)
+        sys.stdin.readline()
+        self.begin = time.perf_counter()
+    def on_step_end(self, args, state, control, **kwargs):
+        result = {"s": time.perf_counter() - self.begin, "tokens": seen[state.global_step - 1]}
+        print(json.dumps(result), flush=True)
+    def on_log(self, args, state, control, logs, **kwargs):
+        if "loss" in logs:
+            print(json.dumps({"loss": float(logs["loss"])}), flush=True)
+
+trainer = hf.Trainer(
+    model=hf.LlamaForCausalLM.from_pretrained(folder),
+    args=hf.TrainingArguments(
+        folder + "/out", num_train_epochs=1, per_device_train_batch_size=batch, learning_rate=1e-4,
+        logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True,
+        dataloader_drop_last=True,
+    ),
+    train_dataset=rows, data_collator=counted, callbacks=[Turn()],
+)
+trainer.remove_callback(hf.PrinterCallback)
+trainer.train()
+"""
+
+
+class Worker:
+    """One Trainer in a process of its own, which waits before each step."""
+
+    def __init__(self, python: Path, *arguments: str) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1"}
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [str(python), "-W", "ignore", "-c", CODE, *arguments],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+        self.read("ready")
+
+    def read(self, key: str) -> Any:
+        """Skip to the message that is or has ``key``."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue  # what a library prints
+            if message == key or (isinstance(message, dict) and key in message):
+                return message
+        self.errors.seek(0)
+        raise RuntimeError(f"benchmark process failed:\n{self.errors.read()[-4000:]}")
+
+    def step(self) -> dict[str, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        result = self.read("s")
+        return {**result, **self.read("loss")}
+
+
+def write_checkpoint(folder: str) -> None:
+    """Let the product draw the weights that all four start from."""
+    code = (
+        "import json, sys, transformers, hfpaddle.transformers as hf\n"
+        "hf.set_seed(0)\n"
+        "config = transformers.LlamaConfig(**json.loads(sys.argv[2]))\n"
+        "hf.LlamaForCausalLM(config).save_pretrained(sys.argv[1])\n"
+    )
+    command = [str(OURS), "-W", "ignore", "-c", code, folder, json.dumps(CONFIG)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def turns(folder: str, steps: int) -> Iterator[dict[tuple[str, str], dict[str, float]]]:
+    """Give each step's time, tokens and loss, by library and mode."""
+    kinds = [(side, mode) for mode in ("padded", "packed") for side in ("ours", "theirs")]
+    workers: dict[tuple[str, str], Worker] = {}
+    try:
+        for side, mode in kinds:
+            python = OURS if side == "ours" else THEIRS
+            workers[side, mode] = Worker(python, side, mode, folder, str(BATCH), str(steps))
+        for _ in range(steps):
+            results = {}
+            for kind in kinds:
+                time.sleep(PAUSE)
+                results[kind] = workers[kind].step()
+            yield results
+    finally:
+        for worker in workers.values():
+            worker.process.kill()
+            worker.process.wait()
+
+
+def measure(repeat: int) -> Iterator[Result]:
+    speeds: dict[tuple[str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        write_checkpoint(scratch)
+        load = []
+        for i, results in enumerate(turns(scratch, ROUNDS * repeat + 1)):
+            losses = [result["loss"] for result in results.values()]
+            assert max(losses) - min(losses) <= TOLERANCE * min(losses), f"losses differ: {results}"
+            load.append(os.getloadavg()[0])
+            for kind, result in results.items():
+                if i:  # the first step is warm-up
+                    speeds.setdefault(kind, []).append(result["tokens"] / result["s"])
+    where = {"load": f"{min(load):.1f}-{max(load):.1f}", "model": "llama 576x1536 L8 V16384"}
+    where["batch"] = f"{BATCH} samples, lognormal(4, 0.9) in 8-384 tokens"
+    for mode in ("padded", "packed"):
+        ours, theirs = speeds["ours", mode], speeds["theirs", mode]
+        yield Result(f"train {mode}", "tok/s", ours, theirs, extra=where)
+    gains = [
+        [b / a for a, b in zip(speeds[side, "padded"], speeds[side, "packed"], strict=True)]
+        for side in ("ours", "theirs")
+    ]
+    yield Result("packed over padded", "x", *gains, extra=where)
