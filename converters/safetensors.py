@@ -32,7 +32,7 @@ from hfpaddle.core.errors import CheckpointError, UnsupportedArgumentError
 from hfpaddle.core.files import atomic_path
 
 # In the order of the library's own enum, which decides the order of tensors inside a file.
-_DTYPES = {
+DTYPES = {
     "BOOL": "bool",
     "U8": "uint8",
     "I8": "int8",
@@ -50,8 +50,8 @@ _DTYPES = {
     "I64": "int64",
     "U64": "uint64",
 }
-_CODES = {name: code for code, name in _DTYPES.items() if name != "uint16"}
-_RANK = {code: rank for rank, code in enumerate(_DTYPES)}
+_CODES = {name: code for code, name in DTYPES.items() if name != "uint16"}
+_RANK = {code: rank for rank, code in enumerate(DTYPES)}
 
 
 def read_safetensors(path: str | os.PathLike) -> dict[str, TensorEntry]:
@@ -70,7 +70,7 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, TensorEntry]:
         if name == "__metadata__":
             continue
         start, stop = info["data_offsets"]
-        dtype = _DTYPES.get(info["dtype"], info["dtype"])
+        dtype = DTYPES.get(info["dtype"], info["dtype"])
         entries[name] = storage_entry(
             name, Storage(file, base + start, stop - start), dtype, tuple(info["shape"])
         )
@@ -132,7 +132,7 @@ def write_safetensors(
     position = 0
     for name in names:
         shape, code = shapes[name]
-        stop = position + math.prod(shape) * NUMPY_DTYPES[_DTYPES[code]].itemsize
+        stop = position + math.prod(shape) * NUMPY_DTYPES[DTYPES[code]].itemsize
         header[name] = {"dtype": code, "shape": list(shape), "data_offsets": [position, stop]}
         position = stop
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

@@ -31,10 +31,14 @@ from functools import partial
 from sys import _getframe
 from typing import Any, NamedTuple
 
+from hfpaddle.torch._numpy_names import with_numpy_names
+
 ADDED, BY_CALLER = "added", "by caller"
 
 # Parts of the torch surface that are written in torch's terms; the rest of hfpaddle is in Paddle's.
-_IN_TORCH_TERMS = tuple(f"hfpaddle.torch.{part}" for part in ("nn", "optim", "utils", "amp"))
+_IN_TORCH_TERMS = tuple(
+    f"hfpaddle.torch.{part}" for part in ("nn", "optim", "utils", "amp", "safetensors")
+)
 _PADDLE_LIBRARIES = ("paddle", "hfpaddle", "safetensors", "visualdl")
 _MISSING: Any = object()
 
@@ -94,7 +98,7 @@ _originals: list[tuple[type, str, Any]] = []
 def added(owner: type, name: str, value: Any, note: str = "") -> None:
     """Declare an attribute that Paddle lacks. One that it has is left alone, and not listed."""
     if not hasattr(owner, name):
-        _declare(owner, name, value, ADDED, note)
+        _declare(owner, name, with_numpy_names(value), ADDED, note)
 
 
 def by_caller(owner: type, name: str, function: Callable, note: str) -> None:
@@ -102,6 +106,7 @@ def by_caller(owner: type, name: str, function: Callable, note: str) -> None:
 
     Where Paddle has no such method there is one meaning, and it is an added one.
     """
+    function = with_numpy_names(function)
     original = getattr(owner, name, None)
     if original is None:
         return _declare(owner, name, function, ADDED, note)
