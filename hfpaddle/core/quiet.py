@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import logging
 
-_ADVICE = "TRANSFORMERS_NO_ADVISORY_WARNINGS"
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    return "PyTorch was not found" not in record.getMessage()
 
 
 def import_transformers() -> None:
-    """Import transformers; the environment is afterwards as it was."""
-    before = os.environ.get(_ADVICE)
-    os.environ[_ADVICE] = "1"
-    try:
-        import transformers  # noqa: F401
-    finally:
-        if before is None:
-            del os.environ[_ADVICE]
-        else:
-            os.environ[_ADVICE] = before
+    """Import transformers. Its advice stays away for good: some of its parts run it once more."""
+    logging.getLogger("transformers").addFilter(_is_no_advice)
+    import transformers  # noqa: F401

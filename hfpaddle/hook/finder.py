@@ -24,6 +24,7 @@ class AliasLoader(Loader):
         self.target = target
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
+        importlib.import_module("hfpaddle.torch")  # whose tensors the script will hold
         module = importlib.import_module(self.target)
         self._own_spec = module.__spec__
         return module

@@ -273,3 +273,16 @@ def run_plain(tmp_path, text: str) -> list[str]:
     done = python(script(tmp_path, text))
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("package", ["transformers", "accelerate"])
+def test_tensors_are_torchs_in_a_script_that_does_not_import_torch(tmp_path, package):
+    lines = run(
+        tmp_path,
+        f"""
+        import {package}, paddle
+        x = paddle.to_tensor([[1.0, 3.0]])
+        print(x.view(-1).shape, x.max(dim=1).indices, x.mean(axis=1), "torch" in globals())
+        """,
+    )
+    assert lines == ["torch.Size([2]) tensor([1]) tensor([2.]) False"]

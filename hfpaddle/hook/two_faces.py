@@ -76,6 +76,7 @@ def mirror(name: str) -> Any:
     """
     import_transformers()
     path = name.partition(".")[2]
+    _import_module("hfpaddle.torch")  # a script without `import torch` holds its tensors, too
     _import_module("hfpaddle.transformers")
     if path:
         _register(path)

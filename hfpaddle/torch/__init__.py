@@ -36,6 +36,7 @@ from hfpaddle.torch._dtypes import (
 from hfpaddle.torch._index import *
 from hfpaddle.torch._linalg import *
 from hfpaddle.torch._more import *
+from hfpaddle.torch._numpy_names import native_functions as _native_functions
 from hfpaddle.torch._pointwise import *
 from hfpaddle.torch._pointwise import FUNCTIONS as _FUNCTIONS
 from hfpaddle.torch._promote import matmul, result_type
@@ -62,6 +63,7 @@ pi, e, inf, nan = _math.pi, _math.e, _math.inf, _math.nan
 newaxis = None
 
 globals().update(_FUNCTIONS)
+globals().update(_native_functions(globals(), __name__))
 globals().update(_BY_NAME)
 globals().update({alias: _BY_NAME[name] for alias, name in _ALIASES.items()})
 
