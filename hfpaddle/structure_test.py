@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "modeling": BLOCKS | {"converters", "generation"},
     "models": FAMILIES,
     **{name: FAMILIES | {"kernels", "parallel", *SURFACES} for name in SURFACES},
-    "hook": frozenset({"transformers"}),
+    "hook": frozenset({"torch", "transformers"}),
     "checking": frozenset({"hook", "modeling", *SURFACES}),
     "__main__": frozenset({"cli"}),
     "cli": FAMILIES | {"checking", "hook", "kernels", "parallel", *SURFACES},
