@@ -11,5 +11,6 @@ from hfpaddle.torch.nn.modules.loss import *
 from hfpaddle.torch.nn.modules.module import *
 from hfpaddle.torch.nn.modules.normalization import *
 from hfpaddle.torch.nn.modules.pooling import *
+from hfpaddle.torch.nn.modules.rnn import *
 from hfpaddle.torch.nn.modules.sparse import *
 from hfpaddle.torch.nn.modules.transformer import *
