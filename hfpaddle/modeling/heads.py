@@ -22,26 +22,39 @@ from hfpaddle.modeling.outputs import (
     SequenceClassifierOutputWithPast,
     TokenClassifierOutput,
 )
+from hfpaddle.modeling.packing import refuse_packing
 from hfpaddle.modeling.registry import class_name
 
 
 class DecoderHead(PreTrainedModel):
-    """A decoder backbone under ``base_model_prefix`` and one projection of its last state."""
+    """A decoder backbone under ``base_model_prefix`` and one projection of its last state.
+
+    ``one_a_row`` says what it does once for each row, if it does: packed samples are refused then.
+    """
 
     model_class: Any = None
+    one_a_row: str | None = None
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
         setattr(self, self.base_model_prefix, self.model_class(config))
 
-    def run(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, input_ids: Any, attention_mask: Any = None, **kwargs: Any) -> Any:
         kwargs.pop("return_dict", None)
-        return getattr(self, self.base_model_prefix)(*args, **kwargs)
+        if self.one_a_row:
+            positions = kwargs.get("position_ids")
+            refuse_packing(
+                type(self).__name__, attention_mask, positions, kwargs, why=self.one_a_row
+            )
+        backbone = getattr(self, self.base_model_prefix)
+        return backbone(input_ids, attention_mask=attention_mask, **kwargs)
 
 
 class DecoderForSequenceClassification(DecoderHead):
     """Scores the last real token of each row."""
+
+    one_a_row = "scores one token a row"
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -53,7 +66,8 @@ class DecoderForSequenceClassification(DecoderHead):
         """Return SequenceClassifierOutputWithPast with logits ``[B, C]``.
 
         The token scored is the rightmost one that is not ``config.pad_token_id``.
-        Raises: ValueError for more than one row when the config has no ``pad_token_id``.
+        Raises: ValueError for more than one row when the config has no ``pad_token_id``;
+            UnsupportedArgumentError for packed samples, which would be scored as one.
         """
         outputs = self.run(input_ids, attention_mask=attention_mask, **kwargs)
         logits_BSC = self.score(outputs.last_hidden_state)
@@ -123,6 +137,8 @@ class ClassifierForTokenClassification(DecoderForTokenClassification):
 class DecoderForQuestionAnswering(DecoderHead):
     """Scores every token as the start and as the end of the answer."""
 
+    one_a_row = "finds one answer a row"
+
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.qa_outputs = Linear(config.hidden_size, 2)
@@ -137,7 +153,10 @@ class DecoderForQuestionAnswering(DecoderHead):
         return_dict=None,
         **kwargs,
     ) -> Any:
-        """Return QuestionAnsweringModelOutput with start and end logits ``[B, S]``."""
+        """Return QuestionAnsweringModelOutput with start and end logits ``[B, S]``.
+
+        Raises: UnsupportedArgumentError for packed samples, which would have one answer.
+        """
         outputs = self.run(input_ids, attention_mask=attention_mask, **kwargs)
         logits_BS2 = self.qa_outputs(outputs.last_hidden_state)
         start_BS, end_BS = logits_BS2[..., 0], logits_BS2[..., 1]

@@ -151,18 +151,30 @@ def refuse_company(
         )
 
 
-def refuse_packing(owner: str, attention_mask: Any, position_ids: Any) -> None:
-    """Refuse packed samples where a family would let them see each other.
+def refuse_packing(
+    owner: str,
+    attention_mask: Any,
+    position_ids: Any,
+    marks: dict[str, Any] | None = None,
+    why: str = "does not keep them apart (works: decoder families)",
+) -> None:
+    """Refuse packed samples where they would see each other, or be scored as one.
 
     One row without a mask whose positions return to their first value is one that a collator
-    flattened. Explicit bounds are refused with every other unknown argument.
+    flattened.
+
+    Args:
+        marks: the caller's arguments, of which none of `ARGUMENTS` may be given.
+        why: what the model does instead, for the message.
     """
-    if position_ids is None or attention_mask is not None or position_ids.shape[0] != 1:
-        return
-    positions = host(position_ids)[0]
-    if (by_steps(positions[None], 1)[0] & (positions == positions[0]))[1:].any():
+    named = [name for name in ARGUMENTS if (marks or {}).get(name) is not None]
+    if not named and position_ids is not None and attention_mask is None:
+        positions = host(position_ids)
+        returns = by_steps(positions, 1) & (positions == positions[:, :1])
+        if len(positions) == 1 and returns[:, 1:].any():
+            named = ["position_ids that restart"]
+    if named:
         raise UnsupportedArgumentError(
-            f"{owner}.forward(): position_ids restart, which marks packed samples; {owner} does "
-            "not keep them apart (works: decoder families). Pad the batch, or give attention_mask "
-            "if this is one sample."
+            f"{owner}.forward(): {', '.join(named)} mark packed samples; {owner} {why}. Pad the "
+            "batch, or give attention_mask if this is one sample."
         )

@@ -14,7 +14,12 @@ import pytest
 import transformers
 
 from hfpaddle.core.errors import UnsupportedArgumentError
-from hfpaddle.modeling.auto import AutoModel
+from hfpaddle.modeling.auto import (
+    AutoModel,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 from hfpaddle.modeling.decoder import DecoderForCausalLM
 from hfpaddle.modeling.registry import families, family_module
 
@@ -285,7 +290,7 @@ def test_encoders_refuse(family):
     model = AutoModel.from_config(ENCODERS[family](**fields))
     restarting = tensors(position_ids=[[0, 1, 0, 1, 2]])
     for marks in (restarting, BOTH, tensors(seq_idx=[[0, 0, 1, 1, 1]])):
-        with pytest.raises(UnsupportedArgumentError, match="packed samples|position_ids"):
+        with pytest.raises(UnsupportedArgumentError, match="packed samples|support position_ids"):
             model(**ROW, **marks)
 
 
@@ -295,3 +300,28 @@ def test_one_sample_of_an_encoder_keeps_its_positions():
     model(**ROW, **tensors(position_ids=[[5, 4, 3, 2, 1]]))
     ones = paddle.ones_like(ROW["input_ids"])
     model(**ROW, **tensors(position_ids=[[0, 1, 0, 1, 2]]), attention_mask=ones)
+
+
+HEADS = [
+    ("llama", AutoModelForSequenceClassification),
+    ("llama", AutoModelForQuestionAnswering),
+    ("chatglm", AutoModelForSequenceClassification),
+]
+
+
+@pytest.mark.parametrize(("family", "auto"), HEADS)
+def test_heads_of_one_result_a_row_refuse(family, auto):
+    config = model_of(family).config
+    model = auto.from_config(config)
+    for marks in (tensors(position_ids=[[0, 1, 0, 1, 2]]), BOTH):
+        with pytest.raises(UnsupportedArgumentError, match="mark packed samples"):
+            model(**ROW, **marks)
+    model(**ROW, **tensors(position_ids=[[0, 1, 2, 3, 4]]))
+
+
+def test_every_token_of_packed_samples_is_classified():
+    model = AutoModelForTokenClassification.from_config(model_of("llama").config).eval()
+    with paddle.no_grad():
+        got = model(**ROW, **BOTH).logits.numpy()
+        last = model(**tensors(input_ids=[[7, 8, 9]])).logits.numpy()
+    np.testing.assert_allclose(got[:, 2:], last, atol=1e-6)

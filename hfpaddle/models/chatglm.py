@@ -275,11 +275,11 @@ class ChatGLMForConditionalGeneration(DecoderForCausalLM):
 class ChatGLMForSequenceClassification(DecoderHead):
     """Scores the last position of each row; pad on the left."""
 
-    config_class = ChatGLMConfig
-    model_class = ChatGLMModel
+    config_class, model_class = ChatGLMConfig, ChatGLMModel
     base_model_prefix = "transformer"
     key_map = ChatGLMModel.key_map
     neutral_config_keys = ChatGLMForConditionalGeneration.neutral_config_keys
+    one_a_row = "scores one token a row"
 
     def __init__(self, config: ChatGLMConfig) -> None:
         super().__init__(config)
