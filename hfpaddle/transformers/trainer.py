@@ -45,6 +45,7 @@ from hfpaddle.transformers.trainer_checkpoint import STATE, CheckpointMixin, cle
 from hfpaddle.transformers.trainer_data import DataMixin, Feed, set_epoch
 from hfpaddle.transformers.trainer_evaluate import EvaluationMixin
 from hfpaddle.transformers.trainer_hub import HubMixin
+from hfpaddle.transformers.trainer_jit_checkpoint import JITCheckpointCallback
 from hfpaddle.transformers.trainer_metrics import MetricsMixin
 from hfpaddle.transformers.trainer_neftune import add_noise
 from hfpaddle.transformers.trainer_optimizer import OptimizerMixin
@@ -140,6 +141,8 @@ class Trainer(
     def _start_state(self, callbacks: list) -> None:
         args = self.args
         found = [*DEFAULT_CALLBACKS, *get_reporting_integration_callbacks(args.report_to)]
+        if args.enable_jit_checkpoint:
+            found.append(JITCheckpointCallback)
         self.callback_handler = CallbackHandler(
             [*found, *callbacks],
             self.model,

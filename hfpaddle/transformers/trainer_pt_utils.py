@@ -46,7 +46,7 @@ def nested_numpify(tensors: Any) -> Any:
 
 
 def nested_truncate(tensors: Any, limit: int) -> Any:
-    return _mapped(lambda t: t[:limit], tensors)
+    return _mapped(lambda t: t[:limit] if len(t.shape) else t, tensors)
 
 
 def _pad_and_join(one: Any, other: Any, padding_index: int) -> Any:

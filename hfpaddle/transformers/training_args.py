@@ -41,7 +41,7 @@ NO_EFFECT: dict[str, str] = {
     "ddp_timeout": "there is one process",
     "local_rank": "the launcher's environment says the rank",
     "skip_memory_metrics": "memory is not tracked",
-    "enable_jit_checkpoint": "no checkpoint is written at SIGTERM; use save_steps",
+    "dataloader_pin_memory": "batches go to the device as they are",
 }
 REFUSED: dict[str, str] = {
     "fsdp": "one device holds the whole model; leave it empty",
@@ -74,7 +74,7 @@ OBSOLETE: dict[str, str] = {
     "jit_mode_eval": "models run as they are",
     "dispatch_batches": "there is one process",
     "split_batches": "there is one process",
-    "ray_scope": "there is no search over hyperparameters",
+    "ray_scope": "searches run on optuna",
     "tpu_num_cores": "there is no TPU",
     "mp_parameters": "there is one process",
     "torchdynamo": "models run as they are",
@@ -120,6 +120,8 @@ class TrainingArguments(_LegacyArguments):
                 raise UnsupportedArgumentError(
                     f"TrainingArguments({field.name}={value!r}): {REFUSED[field.name]}."
                 )
+            if field.name == "dataloader_pin_memory" and self.use_cpu:
+                continue  # upstream sets it itself
             if field.name in NO_EFFECT and value != field.default and value is not None:
                 warn_once(
                     f"TrainingArguments: {field.name} has no effect: {NO_EFFECT[field.name]}."
