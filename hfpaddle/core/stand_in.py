@@ -16,7 +16,7 @@ class StandIn(type):
         raise MissingFeatureError(cls.message)
 
     def __getattr__(cls, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):  # Python's own tools look for such, inspect for one
             raise AttributeError(name)
         raise MissingFeatureError(cls.message)
 

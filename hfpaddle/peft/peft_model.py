@@ -93,6 +93,13 @@ class PeftModel(PromptLearning, PushToHubMixin, nn.Layer):
         """Config of each adapter by name."""
         return self._peft_config if self._is_prompt_learning else self.base_model.peft_config
 
+    @peft_config.setter
+    def peft_config(self, value: dict[str, Any]) -> None:
+        if self._is_prompt_learning:
+            self._peft_config = value
+        else:
+            self.base_model.peft_config = value
+
     @property
     def active_adapters(self) -> list[str]:
         adapters = self.active_adapter
