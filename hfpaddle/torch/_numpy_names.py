@@ -18,14 +18,28 @@ def with_numpy_names(function: Any) -> Any:
     """
     if not isinstance(function, FunctionType):
         return function
-    parameters = inspect.signature(function).parameters
+    signature = inspect.signature(function)
+    parameters = signature.parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = {
         numpys: torchs
         for numpys, torchs in _NAMES.items()
         if numpys not in parameters and (torchs in parameters or open_ended)
     }
-    return _renaming(function, names) if names else function
+    if not names:
+        return function
+    renamed = _renaming(function, names)
+    renamed.__signature__ = _with_keywords(signature, names)  # type: ignore[attr-defined]
+    return renamed
+
+
+def _with_keywords(signature: inspect.Signature, names: dict[str, str]) -> inspect.Signature:
+    """Return ``signature`` with further keywords: `hfpaddle check` reads what a function takes."""
+    parameters = list(signature.parameters.values())
+    last = parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+    rest = [parameters.pop()] if last else []
+    more = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in names]
+    return signature.replace(parameters=[*parameters, *more, *rest])
 
 
 def _renaming(function: Callable, names: dict[str, str]) -> Callable:
