@@ -169,6 +169,43 @@ def test_values_of_loading_decide(tmp_path, monkeypatch):
     assert found["transformers.pipeline(task=)"] == "will fail"
 
 
+def test_the_family_of_a_folder_and_of_a_config_decide(tmp_path):
+    for name in ("llama", "whisper"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(f'{{"model_type": "{name}"}}')
+    report = check(
+        tmp_path,
+        f"""
+        from transformers import AutoModel, AutoModelForCausalLM, CTRLConfig, LlamaConfig
+        AutoModel.from_pretrained("{tmp_path}/llama")
+        AutoModel.from_pretrained("{tmp_path}/whisper")
+        AutoModelForCausalLM.from_config(LlamaConfig(hidden_size=8))
+        AutoModelForCausalLM.from_config(CTRLConfig())
+        """,
+    )
+    fails = {row.name: row for row in report.rows if row.verdict is Verdict.FAILS}
+    assert {name: row.line for name, row in fails.items()} == {
+        "transformers.AutoModel.from_pretrained(model_type=)": 4,
+        "transformers.AutoModelForCausalLM.from_config(model_type=)": 6,
+    }
+
+
+def test_mirrors_imported_by_our_own_name(tmp_path):
+    report = check(
+        tmp_path,
+        """
+        import hfpaddle
+        import hfpaddle.torch as torch
+        from hfpaddle.transformers import Trainer, NoSuchName
+        hfpaddle.install()
+        torch.float17
+        """,
+    )
+    found = verdicts(report)
+    assert found["torch.float17"] == "will fail" == found["transformers.NoSuchName"]
+    assert found["transformers.Trainer"] == "works"
+
+
 def test_accelerator_is_asked(tmp_path):
     from hfpaddle.accelerate.state import AcceleratorState, PartialState
 
@@ -456,6 +493,31 @@ def test_what_is_no_script(tmp_path):
     (tmp_path / "bytes.py").write_bytes(b"\x00\xff")
     with pytest.raises(ScriptError):
         check_script(tmp_path / "bytes.py")
+
+
+def test_a_base_that_is_missing_is_said_once(tmp_path):
+    report = check(
+        tmp_path,
+        """
+        import torch, PIL.Image
+        from . import beside
+        from transformers import CTRLPreTrainedModel
+        class Mine(CTRLPreTrainedModel):
+            def __init__(self, config):
+                super().__init__(config)
+                self.post_init()
+                self.dtype
+        class Other(torch.nn.Module):
+            def __new__(cls, size):
+                return torch.nn.Linear(size, size)
+        Mine(None).to_mkldnn()
+        Other(size=2)
+        PIL.Image.new("RGB", (2, 2))
+        """,
+    )
+    fails = {row.name for row in report.rows if row.verdict is Verdict.FAILS}
+    assert fails == {".", "transformers.CTRLPreTrainedModel"}
+    assert not report.count(Verdict.MAY_FAIL)
 
 
 def test_a_script_without_our_packages(tmp_path):

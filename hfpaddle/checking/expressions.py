@@ -433,7 +433,9 @@ class Expressions:
         return UNKNOWN
 
     def _is_module(self, node: ast.expr) -> bool:
-        """Whether an object of which nothing is known is one that no script makes a tensor."""
+        """Whether an object of which nothing is known is a module, a part of one, or built in."""
+        while isinstance(node, ast.Attribute):
+            node = node.value
         return isinstance(node, ast.Name) and (
             node.id in self.modules or self.scope.get(node.id) is None
         )
@@ -459,6 +461,8 @@ class Expressions:
         """Make an object of the script's class."""
         made, holder = Object(cls), cls
         while isinstance(holder, Class):
+            if "__new__" in holder.names:
+                return UNKNOWN
             start = holder.names.get("__init__")
             if isinstance(start, Function):
                 self.call_function(start, call, made)

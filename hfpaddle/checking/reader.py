@@ -52,10 +52,13 @@ def check_script(path: str | os.PathLike) -> Report:
     if not os.path.isfile(script):
         kind = "is a folder; give a script" if os.path.isdir(script) else "does not exist"
         raise ScriptError(f"{script} {kind}.")
+    project = Project(script)
     with surface.under_the_hook():
-        project = Project(script)
-        project.read(script, is_main=True)
-        project.read_the_rest()
+        try:
+            project.read(script, is_main=True)
+            project.read_the_rest()
+        except RecursionError as error:
+            raise ScriptError(f"{script}: an expression is nested too deeply.") from error
     return project.report
 
 
@@ -158,7 +161,9 @@ class Reader(Expressions):
         for alias in node.names:
             value = self.import_name(node, alias.name)
             top = alias.name.partition(".")[0]
-            if alias.asname is not None:
+            if top == "hfpaddle" and alias.asname is None:
+                self._bind_module(top, UNKNOWN)
+            elif alias.asname is not None:
                 self._bind_module(alias.asname, value)
             elif surface.covers(top) and value is not UNKNOWN:
                 self._bind_module(top, Module(top))
@@ -172,6 +177,7 @@ class Reader(Expressions):
 
     def import_name(self, node: ast.AST, name: str) -> Value:
         """Return what ``import name`` gives; note it if it is of ours, or is not there."""
+        name = _original(name)
         if surface.covers(name):
             value, finding = surface.import_module(name)
             self.note(node, name, finding)
@@ -200,10 +206,18 @@ class Reader(Expressions):
             self.lazy = self.lazy or any(alias.name == "annotations" for alias in node.names)
             return
         name = node.module or ""
+        if node.level and self.is_main and not self.package:
+            how = "a script is in no package, so it cannot import relatively"
+            shown = f"{'.' * node.level}{name}"
+            self.note(node, shown, Finding(Verdict.FAILS, how, ImportError))
+            for alias in node.names:
+                self._bind_module(alias.asname or alias.name, UNKNOWN)
+            return
         if node.level:
             parts = self.package.split(".") if self.package else []
             kept = parts[: len(parts) - node.level + 1]
             name = ".".join([*kept, *([name] if name else [])])
+        name = _original(name)
         if surface.covers(name):
             self._import_from_ours(node, name)
             return
@@ -330,6 +344,7 @@ class Reader(Expressions):
             against = surface.use(value) if isinstance(value, Thing) else None
             if against is not None:
                 self.note(base, value.name, against)  # type: ignore[union-attr]
+                bases = tuple(UNKNOWN if b is value else b for b in bases)
         for other in (*node.decorator_list, *(word.value for word in node.keywords)):
             self.eval(other)
         outer = self.scope
@@ -530,6 +545,12 @@ class Reader(Expressions):
         after = dict(self.scope.names)
         gone = never or _leaves(handler.body)
         self._restore(before if gone else merge_names(before, after))
+
+
+def _original(name: str) -> str:
+    """The original's name of a mirror that a script imports by ours: hfpaddle.transformers."""
+    plain = name.removeprefix("hfpaddle.")
+    return plain if surface.covers(plain) else name
 
 
 def _as_load(target: ast.AST) -> ast.AST:

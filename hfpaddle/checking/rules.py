@@ -10,9 +10,11 @@ import contextlib
 import dataclasses
 import importlib
 import importlib.util
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,11 +35,39 @@ def keyword(thing: Thing, name: str, value: Value) -> Finding | None:
 
 def positional(thing: Thing, values: list[Value]) -> list[tuple[str, Finding]]:
     """Verdicts on positional arguments that a table decides: (name, verdict)."""
-    found = []
-    if _is(thing, "hfpaddle.transformers.pipelines.factory", "pipeline") and values:
-        verdict = keyword(thing, "task", values[0])
-        found = [("task", verdict)] if verdict else []
-    return found
+    if not values:
+        return []
+    name, verdict = "", None
+    if _is(thing, "hfpaddle.transformers.pipelines.factory", "pipeline"):
+        name, verdict = "task", keyword(thing, "task", values[0])
+    elif _makes_models(thing):
+        name, verdict = "model_type", _model_type(thing, values[0])
+    return [(name, verdict)] if verdict else []
+
+
+def _makes_models(thing: Thing) -> bool:
+    from hfpaddle.modeling.auto import _AutoModel
+
+    owner = thing.owner.value if isinstance(thing.owner, Thing) else None
+    auto = isinstance(owner, type) and issubclass(owner, _AutoModel)
+    return auto and thing.name.rpartition(".")[2] in ("from_pretrained", "from_config")
+
+
+def _model_type(thing: Thing, source: Value) -> Finding | None:
+    """Whether the family of a config, or of a folder that is here, is implemented."""
+    from hfpaddle.modeling.registry import auto_model_class
+
+    model_type = None
+    if isinstance(source, Instance):
+        model_type = getattr(source.cls, "model_type", None)
+    elif isinstance(source, Literal) and isinstance(source.value, str):
+        with contextlib.suppress(OSError, ValueError):
+            text = Path(source.value, "config.json").read_text(encoding="utf-8")
+            model_type = json.loads(text).get("model_type")
+    if not model_type:
+        return None
+    auto = thing.owner.value.__name__  # type: ignore[union-attr]
+    return ask(lambda: auto_model_class(auto, model_type), model_type)
 
 
 def _is(thing: Thing, module: str, *names: str) -> bool:

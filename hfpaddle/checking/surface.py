@@ -78,8 +78,9 @@ def import_module(name: str) -> tuple[Value, Finding]:
     """Return what ``import name`` binds under that name, and the verdict on it."""
     try:
         module = load(name)
-    except (ImportError, ValueError) as error:
-        return UNKNOWN, Finding(Verdict.FAILS, _short(error), ImportError)
+    except Exception as error:  # importing what is passed through can raise anything
+        kind = ImportError if isinstance(error, (ImportError, ValueError)) else type(error)
+        return UNKNOWN, Finding(Verdict.FAILS, _short(error), kind)
     how = _module_how(module)
     return Module(name), Finding(Verdict.EMULATED, how) if how else WORKS
 
@@ -115,7 +116,7 @@ def _of_module(module: Module, name: str) -> tuple[Value, Finding | None]:
     try:
         found = getattr(loaded, name)
     except AttributeError as error:
-        with contextlib.suppress(ImportError, ValueError):
+        with contextlib.suppress(Exception):
             load(full)
             return Module(full), None
         return UNKNOWN, Finding(Verdict.FAILS, _without_prefix(error), AttributeError)
@@ -179,11 +180,13 @@ def _missing_attribute(cls: type, name: str, exact: bool) -> Finding | None:
             if not exact and any(hasattr(sub, name) for sub in _subclasses(cls)):
                 return WORKS
             known = [n for n in ORIGINAL_NAMES[original] if hasattr(cls, n)]
-            how = f"{original}.{name} is not in hfpaddle{nearest(name, known)}"
+            how = f"not in hfpaddle{nearest(name, known)}"
             return Finding(Verdict.FAILS, how, AttributeError)
     if not exact or not source.is_closed(cls):
         return None
-    how = f"{cls.__name__} has no {name!r}{nearest(name, source.attributes(cls))}"
+    hidden = name.startswith("_")
+    known = [n for n in source.attributes(cls) if hidden or not n.startswith("_")]
+    how = f"{cls.__name__} has no {name!r}{nearest(name, known)}"
     return Finding(Verdict.FAILS, how, AttributeError)
 
 
