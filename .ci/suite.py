@@ -44,7 +44,9 @@ LINT = [
     pytest("structure", MAIN, "hfpaddle/structure_test.py"),
 ]
 TESTS = [
-    pytest("product", MAIN, "hfpaddle", "converters", "--ignore=hfpaddle/structure_test.py"),
+    pytest(
+        "product", MAIN, "hfpaddle", "converters", "kernels", "--ignore=hfpaddle/structure_test.py"
+    ),
     pytest("null device", MAIN, "compat_tests/nulldev"),
     # Two workers, each with one thread: the reference and ours would fight over the cores.
     pytest("compat", COMPAT, "compat_tests", "--ignore=compat_tests/nulldev", "-n", "2"),

@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("hfpaddle", "converters")
+SOURCES = ("hfpaddle", "converters", "kernels")
 FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 IMPORT = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[1])
 import hfpaddle
 import hfpaddle.backends, hfpaddle.converters, hfpaddle.core.errors, hfpaddle.transformers
+from hfpaddle.kernels.cpu.library import library
+assert library() is not None
 for module in (hfpaddle, hfpaddle.converters):
     assert pathlib.Path(module.__file__).is_relative_to(sys.argv[1]), module.__file__
 """
@@ -30,7 +32,7 @@ def test_wheel_holds_the_product_and_no_tests(tmp_path):
     source, target = tmp_path / "source", tmp_path / "wheel"
     source.mkdir()
     for name in SOURCES:
-        ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "lib")
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
     for name in FILES:
         shutil.copy(ROOT / name, source)
@@ -46,7 +48,9 @@ def test_wheel_holds_the_product_and_no_tests(tmp_path):
 
     installed = {name for name in names if ".dist-info/" not in name}
     expected = {f"hfpaddle/{p.relative_to(ROOT / 'hfpaddle')}" for p in product("hfpaddle")}
-    expected |= {f"hfpaddle/converters/{p.name}" for p in product("converters")}
+    expected |= {f"hfpaddle/{p.relative_to(ROOT)}" for p in product("converters")}
+    expected |= {f"hfpaddle/{p.relative_to(ROOT)}" for p in product("kernels")}
+    assert [name for name in installed if name.endswith(".so")], "no kernels were built"
     assert installed >= expected, expected - installed
     assert not [name for name in installed if name.endswith("_test.py")]
     # `kernels` is the name of a distribution that transformers imports; ours must not shadow it.

@@ -8,6 +8,8 @@ force one and shows the choice.
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -30,10 +32,25 @@ class Implementation:
     devices: tuple[str, ...]
     dtypes: tuple[str, ...]
     rtol: Mapping[str, float] = field(default_factory=dict)
+    accepts: Callable[..., bool] | None = None
 
     def fits(self, tensor: paddle.Tensor) -> bool:
-        device = str(tensor.place).removeprefix("Place(").split(":")[0].rstrip(")")
-        return device in self.devices and str(tensor.dtype).removeprefix("paddle.") in self.dtypes
+        """Whether it runs on the device and with the dtype of ``tensor``."""
+        dtype = str(tensor.dtype).removeprefix("paddle.")
+        return device_of(tensor) in self.devices and dtype in self.dtypes
+
+
+def device_of(tensor: paddle.Tensor) -> str:
+    """Return Paddle's name of the kind of device: cpu, gpu, xpu, or a custom one."""
+    return str(tensor.place).removeprefix("Place(").split(":")[0].rstrip(")")
+
+
+@functools.cache
+def discover(device: str) -> None:
+    """Import the implementations for a kind of device, if this installation has any."""
+    name = f"hfpaddle.kernels.{device}"
+    if importlib.util.find_spec(name) is not None:
+        importlib.import_module(name)
 
 
 class Op:
@@ -44,29 +61,43 @@ class Op:
         self.name = reference.__name__
         self.reference = reference
         self.impls: list[Implementation] = []
+        self._known: dict[Any, list[Implementation]] = {}
         OPS[self.name] = self
 
-    def choose(self, tensor: paddle.Tensor) -> Callable[..., Any]:
-        """Return the function that runs for ``tensor``. Raises UnsupportedArgumentError if the
-        implementation that the user forced does not run there."""
+    def candidates(self, tensor: paddle.Tensor) -> list[Implementation]:
+        """Return what fits the device and dtype of ``tensor``, best first.
+
+        Raises: UnsupportedArgumentError if the implementation that the user forced does not.
+        """
+        device = device_of(tensor)
+        discover(device)
         wanted = (forced.get() or {}).get(self.name)
-        if wanted == "reference" or (wanted is None and not self.impls):
-            return self.reference
-        for impl in self.impls:
-            if wanted in (None, impl.name) and impl.fits(tensor):
+        if wanted == "reference":
+            return []
+        found = [i for i in self.impls if wanted in (None, i.name) and i.fits(tensor)]
+        if wanted is not None and not found:
+            names = [impl.name for impl in self.impls] + ["reference"]
+            raise UnsupportedArgumentError(
+                f"kernels.use({self.name}={wanted!r}): no such implementation for {tensor.dtype} "
+                f"on {tensor.place}. Known for this op: {names}."
+            )
+        return found
+
+    def choose(self, x: paddle.Tensor, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        """Return the function that runs for a call with these arguments."""
+        choices = forced.get()
+        # Asking a tensor for its device's name costs more than a small op: remember the answer.
+        key = (x.place._type(), x.dtype, choices.get(self.name) if choices else None)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self.candidates(x)
+        for impl in found:
+            if impl.accepts is None or impl.accepts(x, *args, **kwargs):
                 return impl.fn
-        if wanted is None:
-            return self.reference
-        names = [impl.name for impl in self.impls] + ["reference"]
-        raise UnsupportedArgumentError(
-            f"kernels.use({self.name}={wanted!r}): no such implementation for {tensor.dtype} on "
-            f"{tensor.place}. Known for this op: {names}."
-        )
+        return self.reference
 
     def __call__(self, x: paddle.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not self.impls and not forced.get():
-            return self.reference(x, *args, **kwargs)
-        return self.choose(x)(x, *args, **kwargs)
+        return self.choose(x, *args, **kwargs)(x, *args, **kwargs)
 
 
 def op(reference: Callable[..., Any]) -> Op:
@@ -81,11 +112,16 @@ def implements(
     devices: tuple[str, ...],
     dtypes: tuple[str, ...],
     rtol: Mapping[str, float] | None = None,
+    accepts: Callable[..., bool] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Attach a fast implementation to ``target``, with its limits and its tolerance per dtype."""
+    """Attach a fast implementation to ``target``, with its limits and its tolerance per dtype.
+
+    ``accepts`` gets the arguments of a call and tells whether it runs this one (sizes, gradients).
+    """
 
     def attach(fn: Callable[..., Any]) -> Callable[..., Any]:
-        target.impls.append(Implementation(name, fn, devices, dtypes, rtol or {}))
+        target.impls.append(Implementation(name, fn, devices, dtypes, rtol or {}, accepts))
+        target._known.clear()
         return fn
 
     return attach

@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import paddle
+
 from hfpaddle import ops  # noqa: F401  registers every op
 from hfpaddle.core.errors import UnsupportedArgumentError, nearest
-from hfpaddle.core.op import OPS, forced
+from hfpaddle.core.op import OPS, discover, forced
 
 
 @contextlib.contextmanager
@@ -21,6 +23,7 @@ def use(**choices: str) -> Iterator[None]:
 
     Raises: UnsupportedArgumentError for an unknown op or implementation.
     """
+    discover(paddle.get_device().split(":")[0])
     for name, choice in choices.items():
         if name not in OPS:
             raise UnsupportedArgumentError(
@@ -40,6 +43,7 @@ def use(**choices: str) -> Iterator[None]:
 
 def report() -> str:
     """Return a line per op: its implementations, best first, with devices and dtypes."""
+    discover(paddle.get_device().split(":")[0])
     choices = forced.get() or {}
     lines = []
     for name, op in sorted(OPS.items()):

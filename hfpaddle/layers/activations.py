@@ -58,3 +58,8 @@ def activation(name: str) -> Callable[[paddle.Tensor], paddle.Tensor]:
             f"Known: {sorted(ACTIVATIONS)}."
         )
     return ACTIVATIONS[name]
+
+
+def activation_name(function: Callable[[paddle.Tensor], paddle.Tensor]) -> str | None:
+    """Return the first name under which `activation` gives this function, or None."""
+    return next((name for name, known in ACTIVATIONS.items() if known is function), None)

@@ -11,6 +11,7 @@ from paddle import nn
 from hfpaddle import ops
 from hfpaddle.layers.basic import Linear
 from hfpaddle.layers.masks import AttentionMask
+from hfpaddle.layers.recipe import AttentionRecipe, LinearRecipe, linear_recipe, norm_recipe
 from hfpaddle.layers.state import ForwardState
 
 
@@ -111,6 +112,34 @@ class Attention(nn.Layer):
             q_BSND, k_BSKD = self.q_norm(q_BSND), self.k_norm(k_BSKD)
         return q_BSND, k_BSKD, v_BSKD
 
+    def projection_recipes(self) -> tuple[LinearRecipe | None, ...]:
+        """Return the plans of the query, key, value and output projections."""
+        return tuple(linear_recipe(getattr(self, name)) for name in self.names)
+
+    def recipe(self) -> AttentionRecipe | None:
+        """Return what a kernel needs to attend; None for subclasses that do something else."""
+        return self._recipe() if type(self) is Attention else None
+
+    def _recipe(self, whole_norms: bool = False) -> AttentionRecipe | None:
+        projections = self.projection_recipes()
+        norms = [None if n is None else norm_recipe(n) for n in (self.q_norm, self.k_norm)]
+        if None in projections or (self.q_norm is not None and None in norms):
+            return None
+        return AttentionRecipe(
+            *projections,  # type: ignore[arg-type]
+            heads=self.num_heads,
+            kv_heads=self.num_kv_heads,
+            head_dim=self.head_dim,
+            layer_idx=self.layer_idx,
+            layer_type=self.layer_type,
+            rope=self.rope,
+            scale=self.scale,
+            softcap=self.softcap,
+            query_norm=norms[0],
+            key_norm=norms[1],
+            whole_norms=whole_norms,
+        )
+
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         q, k, v = (t.transpose([0, 2, 1, 3]) for t in self.project(x_BSH))
         if self.rope is not None:
@@ -149,6 +178,16 @@ class FusedAttention(Attention):
     def make_projections(self, hidden_size: int, bias: bool) -> None:
         rows = (self.num_heads + 2 * self.num_kv_heads) * self.head_dim
         setattr(self, self.names[0], Linear(hidden_size, rows, bias))
+
+    def projection_recipes(self) -> tuple[LinearRecipe | None, ...]:
+        qkv, output = (getattr(self, name) for name in self.names)
+        queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        bounds = (0, queries, queries + keys, queries + 2 * keys)
+        rows = zip(bounds[:-1], bounds[1:], strict=True)
+        return (*(linear_recipe(qkv, *pair) for pair in rows), linear_recipe(output))
+
+    def recipe(self) -> AttentionRecipe | None:
+        return self._recipe() if type(self) is FusedAttention else None
 
     def project(self, x_BSH: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         B, S, _ = x_BSH.shape

@@ -72,10 +72,81 @@ class CacheLayerMixin:
         self._select(beam_idx)
 
 
+class Room:
+    """Keys and values ``[B, K, capacity, D]`` of which the first ``length`` tokens are held.
+
+    A kernel that appends in place writes behind them; nothing is copied for a new token.
+    """
+
+    SPARE = 128  # tokens; room grows by a quarter, or by so many
+
+    def __init__(self, keys: paddle.Tensor, values: paddle.Tensor, more: int) -> None:
+        self.length = keys.shape[-2]
+        self.capacity = self.length + more + max(self.SPARE, self.length // 4)
+        self.keys, self.values = self._with_space(keys), self._with_space(values)
+
+    def _with_space(self, held: paddle.Tensor) -> paddle.Tensor:
+        B, K, _, D = held.shape
+        space = paddle.zeros([B, K, self.capacity - self.length, D], dtype=held.dtype)
+        return paddle.concat([held, space.to(held.place)], axis=2)
+
+
 class DynamicLayer(CacheLayerMixin):
-    """Grows with the sequence."""
+    """Grows with the sequence.
+
+    ``reserve`` gives a kernel room to append in place, ``appended`` says that it did; ``keys`` and
+    ``values`` are then cut out of that room when somebody asks.
+    """
 
     is_croppable = True
+
+    @property
+    def keys(self) -> Any:
+        return self._keys if self._room is None else self._cut(self._room.keys)
+
+    @keys.setter
+    def keys(self, keys: Any) -> None:
+        self._keep_values()
+        self._keys = keys
+
+    @property
+    def values(self) -> Any:
+        return self._values if self._room is None else self._cut(self._room.values)
+
+    @values.setter
+    def values(self, values: Any) -> None:
+        self._keep_values()
+        self._values = values
+
+    _keys: Any = None
+    _values: Any = None
+    _room: Room | None = None
+
+    def _keep_values(self) -> None:
+        if self._room is not None:
+            self._keys, self._values = self.keys, self.values
+            self._room = None
+
+    def _cut(self, tensor: paddle.Tensor) -> paddle.Tensor:
+        """Return what is held of a room's buffer."""
+        assert self._room is not None
+        return tensor[:, :, : self._room.length]
+
+    def reserve(self, tokens: int) -> Room | None:
+        """Return room for ``tokens`` more; None while nothing is held."""
+        room = self._room
+        if room is None or room.length + tokens > room.capacity:
+            if self.keys is None:
+                return None
+            room = Room(self.keys, self.values, tokens)
+            self._keys = self._values = None
+            self._room = room
+        return room
+
+    def appended(self, tokens: int) -> None:
+        """Count tokens that were written into the room behind those held."""
+        assert self._room is not None
+        self._room.length += tokens
 
     def lazy_initialization(self, key_states: paddle.Tensor, value_states: paddle.Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.place
@@ -101,6 +172,8 @@ class DynamicLayer(CacheLayerMixin):
         return self.get_seq_length() + query_length, 0
 
     def get_seq_length(self) -> int:
+        if self._room is not None:
+            return self._room.length
         return 0 if self.keys is None else self.keys.shape[-2]
 
     def get_max_length(self) -> int:
@@ -144,6 +217,19 @@ class DynamicSlidingWindowLayer(DynamicLayer):
         self.sliding_window = sliding_window
         self.cumulative_length = 0
         self.record_past = False
+
+    def _cut(self, tensor: paddle.Tensor) -> paddle.Tensor:
+        assert self._room is not None
+        end = self._room.length
+        start = 0 if self.sliding_window == 1 else max(end - self.sliding_window + 1, 0)
+        return tensor[:, :, start:end]
+
+    def reserve(self, tokens: int) -> Room | None:
+        return None if self.record_past else super().reserve(tokens)
+
+    def appended(self, tokens: int) -> None:
+        super().appended(tokens)
+        self.cumulative_length = self.cumulative_length + tokens
 
     @property
     def _sliding_window_tensor(self) -> paddle.Tensor:

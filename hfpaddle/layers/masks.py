@@ -25,6 +25,7 @@ class AttentionMask:
         packing: where packed samples begin; a query sees keys of its own sample.
         bias: ``[B or 1, 1 or N, S, T]`` float32 given by the user; used as it is.
     Attributes:
+        described: the arguments above say all, without a bias of the user's.
         key_bias: None, or ``[1, N, M]`` float32 with M the longest packed sample: added to the
             scores of each sample's keys, by their position in it.
     """
@@ -53,6 +54,7 @@ class AttentionMask:
         self.blind = False
         self._bias = bias
         self._dense = bias is not None
+        self.described = bias is None
         if bias is not None:
             self.blind = bool((bias.max(axis=-1) == HIDDEN).any())
 

@@ -5,12 +5,15 @@ Shape letters: B batch, S sequence, H hidden, I intermediate.
 
 from __future__ import annotations
 
+from typing import Any
+
 import paddle
 from paddle import nn
 
 from hfpaddle import ops
-from hfpaddle.layers.activations import activation
+from hfpaddle.layers.activations import activation, activation_name
 from hfpaddle.layers.basic import Linear
+from hfpaddle.layers.recipe import MLPRecipe, linear_recipe
 
 
 class GatedMLP(nn.Layer):
@@ -38,6 +41,13 @@ class GatedMLP(nn.Layer):
         gate, up, down = (getattr(self, name) for name in self.names)
         return down(self.act_fn(gate(x_BSH)) * up(x_BSH))
 
+    def recipe(self) -> MLPRecipe | None:
+        """Return what a kernel needs to compute this; None for subclasses."""
+        if type(self) is not GatedMLP:
+            return None
+        gate, up, down = (linear_recipe(getattr(self, name)) for name in self.names)
+        return mlp_recipe(up, down, self.act_fn, gate, gated=True)
+
 
 class FusedGatedMLP(nn.Layer):
     """`GatedMLP` whose first projection's rows are those of the gate, then those of the rest.
@@ -64,6 +74,15 @@ class FusedGatedMLP(nn.Layer):
         gate_BSI, up_BSI = first(x_BSH).chunk(2, axis=-1)
         return second(up_BSI * self.activation_fn(gate_BSI))
 
+    def recipe(self) -> MLPRecipe | None:
+        """Return what a kernel needs to compute this; None for subclasses."""
+        if type(self) is not FusedGatedMLP:
+            return None
+        first, second = (getattr(self, name) for name in self.names)
+        half = first.weight.shape[0] // 2
+        gate, up = linear_recipe(first, 0, half), linear_recipe(first, half)
+        return mlp_recipe(up, linear_recipe(second), self.activation_fn, gate, gated=True)
+
 
 class MLP(nn.Layer):
     """``second(act(first(x)))``; ``names`` are the two attribute names of the checkpoint."""
@@ -86,3 +105,20 @@ class MLP(nn.Layer):
     def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
         first, second = (getattr(self, name) for name in self.names)
         return ops.dropout(second(self.act_fn(first(x_BSH))), self.p, self.training)
+
+    def recipe(self) -> MLPRecipe | None:
+        """Return what a kernel needs to compute this; None for subclasses."""
+        if type(self) is not MLP:
+            return None
+        up, down = (linear_recipe(getattr(self, name)) for name in self.names)
+        return mlp_recipe(up, down, self.act_fn)
+
+
+def mlp_recipe(
+    up: Any, down: Any, act: Any, gate: Any = None, gated: bool = False
+) -> MLPRecipe | None:
+    """Put the parts together; None if a projection has no recipe, or the function no name."""
+    name = activation_name(act)
+    if up is None or down is None or name is None or (gated and gate is None):
+        return None
+    return MLPRecipe(up, down, name, gate)

@@ -15,6 +15,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
+from hfpaddle import ops
 from hfpaddle.core.errors import UnsupportedArgumentError, UnsupportedConfigError
 from hfpaddle.core.logging import warn_once
 from hfpaddle.generation import GenerationMixin
@@ -22,6 +23,7 @@ from hfpaddle.layers import AttentionMask, Embedding, Linear, RMSNorm, RotaryEmb
 from hfpaddle.layers.cache import DynamicCache
 from hfpaddle.layers.masks import bias_from_user
 from hfpaddle.layers.packing import Packing
+from hfpaddle.layers.recipe import BlockRecipe, block_recipe
 from hfpaddle.layers.recompute import recompute
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
@@ -47,6 +49,18 @@ class DecoderBlock(nn.Layer):
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         x_BSH = x_BSH + self.self_attn(self.input_layernorm(x_BSH), state)
         return x_BSH + self.mlp(self.post_attention_layernorm(x_BSH))
+
+    def recipe(self) -> BlockRecipe | None:
+        """Return what a kernel needs to run the block; None for subclasses."""
+        return self._recipe() if type(self) is DecoderBlock else None
+
+    def _recipe(self, residual: float = 1.0) -> BlockRecipe | None:
+        norms = {
+            "before_attention": self.input_layernorm,
+            "before_mlp": self.post_attention_layernorm,
+        }
+        parts = {"attention": self.self_attn, "mlp": self.mlp}
+        return block_recipe(self, norms, **parts, residual=residual)
 
 
 def chosen(argument: bool | None, default: bool) -> bool:
@@ -229,13 +243,15 @@ class DecoderModel(PreTrainedModel):
         self, x_BSH: paddle.Tensor, state: ForwardState, hidden: list | None
     ) -> paddle.Tensor:
         """Apply every block and the final norm; ``hidden`` collects each block's input."""
-        for block in getattr(self, self.layers_name):
+        blocks = getattr(self, self.layers_name)
+        recomputing = self.gradient_checkpointing and self.training
+        if hidden is None and not recomputing:
+            x_BSH = ops.run_blocks(x_BSH, blocks, state)
+            blocks = ()
+        for block in blocks:
             if hidden is not None:
                 hidden.append(x_BSH)
-            if self.gradient_checkpointing and self.training:
-                x_BSH = recompute(block, x_BSH, state)
-            else:
-                x_BSH = block(x_BSH, state)
+            x_BSH = recompute(block, x_BSH, state) if recomputing else block(x_BSH, state)
         if self.norm_name:
             x_BSH = getattr(self, self.norm_name)(x_BSH)
         if hidden is not None:

@@ -6,6 +6,7 @@ Shape letters: B batch, S sequence, H hidden, N heads, D head size, V vocabulary
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import paddle
@@ -14,6 +15,7 @@ from paddle import nn
 
 from hfpaddle import ops
 from hfpaddle.layers import Attention, GatedMLP, LayerNorm, parameter
+from hfpaddle.layers.recipe import AttentionRecipe, BlockRecipe, block_recipe
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.registry import register_model
 from hfpaddle.models.llama import LlamaForCausalLM
@@ -47,6 +49,10 @@ class CohereAttention(Attention):
         k = ops.rotary(k.astype("float32"), cos, sin, interleaved=True).astype(v.dtype)
         return self.attend(q, k, v, state)
 
+    def recipe(self) -> AttentionRecipe | None:
+        recipe = self._recipe()
+        return None if recipe is None else replace(recipe, rope="interleaved")
+
 
 class ParallelBlock(nn.Layer):
     """Attention and MLP of the same normed input, both added to the residual stream."""
@@ -58,6 +64,10 @@ class ParallelBlock(nn.Layer):
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         h_BSH = self.input_layernorm(x_BSH)
         return x_BSH + self.self_attn(h_BSH, state) + self.mlp(h_BSH)
+
+    def recipe(self) -> BlockRecipe | None:
+        norms = {"before_attention": self.input_layernorm, "before_mlp": self.input_layernorm}
+        return block_recipe(self, norms, attention=self.self_attn, mlp=self.mlp, parallel=True)
 
 
 @register_model("cohere")

@@ -15,6 +15,7 @@ import transformers
 from paddle import nn
 
 from hfpaddle.layers import Attention, GatedMLP
+from hfpaddle.layers.recipe import BlockRecipe, block_recipe
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.registry import register_model
 from hfpaddle.models.gemma import GemmaForCausalLM, gemma_norm, refuse_bidirectional
@@ -34,6 +35,15 @@ class SandwichBlock(nn.Layer):
         x_BSH = x_BSH + self.post_attention_layernorm(h_BSH)
         h_BSH = self.mlp(self.pre_feedforward_layernorm(x_BSH))
         return x_BSH + self.post_feedforward_layernorm(h_BSH)
+
+    def recipe(self) -> BlockRecipe | None:
+        norms = {
+            "before_attention": self.input_layernorm,
+            "after_attention": self.post_attention_layernorm,
+            "before_mlp": self.pre_feedforward_layernorm,
+            "after_mlp": self.post_feedforward_layernorm,
+        }
+        return block_recipe(self, norms, attention=self.self_attn, mlp=self.mlp)
 
 
 @register_model("gemma2")

@@ -14,6 +14,7 @@ import transformers
 from paddle import nn
 
 from hfpaddle.layers import Attention
+from hfpaddle.layers.recipe import BlockRecipe
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.decoder import DecoderBlock, DecoderModel
 from hfpaddle.modeling.registry import register_model
@@ -29,6 +30,9 @@ class GraniteBlock(DecoderBlock):
         out_BSH = self.self_attn(self.input_layernorm(x_BSH), state)
         x_BSH = x_BSH + out_BSH * self.residual_multiplier
         return x_BSH + self.mlp(self.post_attention_layernorm(x_BSH)) * self.residual_multiplier
+
+    def recipe(self) -> BlockRecipe | None:
+        return self._recipe(self.residual_multiplier)
 
 
 class GraniteModel(DecoderModel):

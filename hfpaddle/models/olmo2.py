@@ -14,6 +14,7 @@ import transformers
 from paddle import nn
 
 from hfpaddle.layers import Attention, GatedMLP, RMSNorm
+from hfpaddle.layers.recipe import AttentionRecipe, BlockRecipe, block_recipe
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.registry import register_model
 from hfpaddle.models.llama import LlamaForCausalLM
@@ -34,6 +35,9 @@ class Olmo2Attention(Attention):
         k_BSKD = self.k_norm(k(x_BSH)).reshape([B, S, -1, self.head_dim])
         return q_BSND, k_BSKD, v(x_BSH).reshape([B, S, -1, self.head_dim])
 
+    def recipe(self) -> AttentionRecipe | None:
+        return self._recipe(whole_norms=True)
+
 
 class Olmo2Block(nn.Layer):
     """Attention and MLP, each followed by a norm and added to the residual stream."""
@@ -46,6 +50,13 @@ class Olmo2Block(nn.Layer):
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         x_BSH = x_BSH + self.post_attention_layernorm(self.self_attn(x_BSH, state))
         return x_BSH + self.post_feedforward_layernorm(self.mlp(x_BSH))
+
+    def recipe(self) -> BlockRecipe | None:
+        norms = {
+            "after_attention": self.post_attention_layernorm,
+            "after_mlp": self.post_feedforward_layernorm,
+        }
+        return block_recipe(self, norms, attention=self.self_attn, mlp=self.mlp)
 
 
 @register_model("olmo2")

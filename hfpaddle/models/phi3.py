@@ -13,6 +13,7 @@ import paddle
 import transformers
 
 from hfpaddle.layers import Dropout, FusedAttention, FusedGatedMLP, RMSNorm
+from hfpaddle.layers.recipe import BlockRecipe
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.decoder import DecoderBlock
 from hfpaddle.modeling.registry import register_model
@@ -31,6 +32,9 @@ class Phi3Block(DecoderBlock):
         x_BSH = x_BSH + self.resid_attn_dropout(h_BSH)
         h_BSH = self.mlp(self.post_attention_layernorm(x_BSH))
         return x_BSH + self.resid_mlp_dropout(h_BSH)
+
+    def recipe(self) -> BlockRecipe | None:
+        return self._recipe()
 
 
 @register_model("phi3")

@@ -14,6 +14,7 @@ from paddle import nn
 
 from hfpaddle import ops
 from hfpaddle.layers import MLP, Attention, LayerNorm
+from hfpaddle.layers.recipe import AttentionRecipe
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.decoder import DecoderModel
 from hfpaddle.modeling.registry import register_model
@@ -28,6 +29,9 @@ class DroppedAttention(Attention):
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         out_BSH = super().forward(x_BSH, state)
         return ops.dropout(out_BSH, self.residual_dropout, self.training)
+
+    def recipe(self) -> AttentionRecipe | None:
+        return self._recipe()
 
 
 class Starcoder2Model(DecoderModel):

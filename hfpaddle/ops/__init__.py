@@ -4,6 +4,7 @@ Raise no device question here: the dispatch in `hfpaddle.core.op` picks the impl
 """
 
 from hfpaddle.ops.attention import attention
+from hfpaddle.ops.blocks import run_blocks
 from hfpaddle.ops.cross_entropy import cross_entropy
 from hfpaddle.ops.dropout import dropout
 from hfpaddle.ops.linear import linear
@@ -20,4 +21,5 @@ __all__ = [
     "packed_attention",
     "rms_norm",
     "rotary",
+    "run_blocks",
 ]

@@ -1,0 +1,338 @@
+// All decoder blocks of a model for a few new tokens, in one call.
+//
+// For each block, with h the residual stream and n() the norms:
+//   q, k, v = n(h) Wq, n(h) Wk, n(h) Wv;  rotate q, k by position;  append k, v to the cache
+//   h += softmax(q K^T * scale) V Wo;  h += (act(n(h) Wg) * (n(h) Wu)) Wd
+//
+// One team of threads does the whole: each thread computes some of the rows of every product, the
+// small steps between are computed by each thread for itself, and a barrier stands where one needs
+// the other's rows. Weights stream from memory once a call; activations stay in the caches.
+#include "blocks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "../common/exports.h"
+#include "../common/parallel.h"
+#include "../common/simd.h"
+
+namespace hf {
+namespace {
+
+void normalize(const Norm& n, const float* x, float* out, int64_t size) {
+  if (n.kind == 0) {
+    std::copy(x, x + size, out);
+    return;
+  }
+  int64_t whole = size / W * W;
+  float mean = 0;
+  if (n.kind == 2) {
+    vf total{};
+    for (int64_t i = 0; i < whole; i += W) total += load(x + i);
+    mean = sum(total);
+    for (int64_t i = whole; i < size; ++i) mean += x[i];
+    mean /= static_cast<float>(size);
+  }
+  vf squares{};
+  for (int64_t i = 0; i < whole; i += W) {
+    vf d = load(x + i) - mean;
+    squares += d * d;
+  }
+  float square = sum(squares);
+  for (int64_t i = whole; i < size; ++i) square += (x[i] - mean) * (x[i] - mean);
+  float inverse = 1.0f / std::sqrt(square / static_cast<float>(size) + n.eps);
+  for (int64_t i = 0; i < whole; i += W) {
+    vf y = (load(x + i) - mean) * inverse;
+    if (n.weight) y *= load(n.weight + i) + n.offset;
+    if (n.bias) y += load(n.bias + i);
+    store(out + i, y);
+  }
+  for (int64_t i = whole; i < size; ++i) {
+    float y = (x[i] - mean) * inverse;
+    if (n.weight) y *= n.weight[i] + n.offset;
+    out[i] = n.bias ? y + n.bias[i] : y;
+  }
+}
+
+vf activate(int32_t kind, vf x) {
+  switch (kind) {
+    case SILU: return x / (1.0f + exp(-x));
+    case GELU: return 0.5f * x * (1.0f + erf(x * 0.70710678f));
+    case GELU_TANH: return 0.5f * x * (1.0f + tanh(0.79788456f * (x + 0.044715f * x * x * x)));
+    case RELU: return vmax(x, splat(0));
+    case RELU2: return vmax(x, splat(0)) * vmax(x, splat(0));
+    case QUICK_GELU: return x / (1.0f + exp(x * -1.702f));
+    default: return x;
+  }
+}
+
+// Apply f to 16 floats of x and y at a time; the last may be fewer.
+template <class F>
+void each(float* x, const float* y, int64_t begin, int64_t end, F&& f) {
+  int64_t i = begin;
+  for (; i + W <= end; i += W) store(x + i, f(load(x + i), load(y + i)));
+  if (i == end) return;
+  float a[W] = {}, b[W] = {};
+  std::copy(x + i, x + end, a);
+  std::copy(y + i, y + end, b);
+  store(a, f(load(a), load(b)));
+  std::copy(a, a + (end - i), x + i);
+}
+
+void rotate(const Block& b, float* head, const float* cos, const float* sin) {
+  for (int32_t p = 0; p < b.pairs; ++p) {
+    int32_t i = b.interleaved ? 2 * p : p, j = b.interleaved ? 2 * p + 1 : p + b.pairs;
+    float first = head[i], second = head[j];
+    head[i] = first * cos[p] - second * sin[p];
+    head[j] = second * cos[p] + first * sin[p];
+  }
+}
+
+float dot(const float* a, const float* b, int64_t size) {
+  vf total{};
+  int64_t i = 0;
+  for (; i + W <= size; i += W) total += load(a + i) * load(b + i);
+  float s = sum(total);
+  for (; i < size; ++i) s += a[i] * b[i];
+  return s;
+}
+
+// One query head over the keys [first, last] of its sequence. Nothing visible gives zeros.
+void attend(const Block& b, const float* q, const float* keys, const float* values,
+            const uint8_t* visible, int64_t first, int64_t last, float* scores, float* out) {
+  const int64_t D = b.head_dim;
+  float most = -__builtin_inff();
+  for (int64_t t = first; t <= last; ++t) {
+    float s = dot(q, keys + t * D, D) * b.scale;
+    if (b.softcap > 0) s = std::tanh(s / b.softcap) * b.softcap;
+    if (visible && !visible[t]) s = -__builtin_inff();
+    scores[t - first] = s;
+    most = std::max(most, s);
+  }
+  std::fill(out, out + D, 0.0f);
+  if (most == -__builtin_inff()) return;
+  int64_t count = last - first + 1;
+  for (int64_t t = count; t % W; ++t) scores[t] = -__builtin_inff();
+  vf total{};
+  for (int64_t t = 0; t < count; t += W) {
+    vf e = exp(load(scores + t) - most);
+    store(scores + t, e);
+    total += e;
+  }
+  float inverse = 1.0f / sum(total);
+  int64_t i = 0;
+  for (; i + W <= D; i += W) {
+    vf acc{};
+    for (int64_t t = 0; t < count; ++t) acc += scores[t] * load(values + (first + t) * D + i);
+    store(out + i, acc * inverse);
+  }
+  for (; i < D; ++i) {
+    float acc = 0;
+    for (int64_t t = 0; t < count; ++t) acc += scores[t] * values[(first + t) * D + i];
+    out[i] = acc * inverse;
+  }
+}
+
+// The buffers of one call: shared by the team, and each thread's own.
+struct Shared {
+  std::vector<float> qkv, attended, added, hidden;
+  int64_t qkv_size, attended_size, hidden_size;
+};
+
+class Worker {
+ public:
+  Worker(Shared& shared, float* x, int64_t rows, int64_t width, int64_t batch, int thread, int team,
+         Barrier& barrier)
+      : s_(shared), x_(x), rows_(rows), H_(width), S_(rows / batch), batch_(batch),
+        thread_(thread), team_(team), barrier_(barrier) {}
+
+  void run(const Block& b) {
+    attention_inputs(b);
+    barrier_.wait();
+    place_keys(b);
+    barrier_.wait();
+    attention(b);
+    barrier_.wait();
+    // A parallel block's MLP reads the stream as it was before attention.
+    if (b.parallel) {
+      mlp_inputs(b);
+      barrier_.wait();
+    }
+    add(b, b.output, s_.attended, s_.attended_size, b.after_attention);
+    if (!b.parallel) mlp_inputs(b);
+    barrier_.wait();
+    add(b, b.down, s_.hidden, s_.hidden_size, b.after_mlp);
+  }
+
+ private:
+  // The rows of `from` as the product reads them, normed; each thread prepares its own.
+  const Activation* prepare(const float* from, int64_t stride, int64_t cols, const Norm* norm,
+                            bool integer) {
+    int64_t wide = padded(cols), scales = wide / 4 + wide / 32;
+    normed_.resize(rows_ * wide);
+    activations_.resize(rows_);
+    if (integer) {
+      q_.resize(rows_ * wide);
+      scales_.resize(rows_ * scales);
+    }
+    for (int64_t r = 0; r < rows_; ++r) {
+      const float* row = from + r * stride;
+      if (norm && norm->kind) {
+        normalize(*norm, row, normed_.data() + r * wide, cols);
+        row = normed_.data() + r * wide;
+      }
+      float* s = scales_.data() + r * scales;
+      activations_[r] = {row, q_.data() + r * wide, s, s + wide / 4};
+      if (integer) quantize(activations_[r], cols);
+    }
+    return activations_.data();
+  }
+
+  // This thread's rows of a product, into columns of out.
+  void multiply(const Matrix& w, const Activation* x, float* out, int64_t stride, Range r) {
+    product(w, x, static_cast<int>(rows_), out, stride, r.begin, r.end);
+  }
+
+  void attention_inputs(const Block& b) {
+    bool integer = is_integer(b.query.kind) || is_integer(b.key.kind) || is_integer(b.value.kind);
+    const Activation* x = prepare(x_, H_, H_, &b.before_attention, integer);
+    float* out = s_.qkv.data();
+    for (const Matrix* w : {&b.query, &b.key, &b.value}) {
+      multiply(*w, x, out, s_.qkv_size, share(w->rows, thread_, team_, 8));
+      out += w->rows;
+    }
+  }
+
+  // Norms and positions of queries and keys, and the new keys and values into the cache.
+  void place_keys(const Block& b) {
+    const int64_t D = b.head_dim, N = b.heads, K = b.kv_heads;
+    if (b.whole_norms) {  // one norm over all heads: by one thread, before any head is rotated
+      if (thread_ == 0) {
+        for (int64_t r = 0; r < rows_; ++r) {
+          float* q = s_.qkv.data() + r * s_.qkv_size;
+          normalize(b.query_norm, q, q, N * D);
+          normalize(b.key_norm, q + N * D, q + N * D, K * D);
+        }
+      }
+      barrier_.wait();
+    }
+    Range mine = share(rows_ * (N + K), thread_, team_);
+    for (int64_t task = mine.begin; task < mine.end; ++task) {
+      int64_t r = task / (N + K), n = task % (N + K), sequence = r / S_, s = r % S_;
+      float* head = s_.qkv.data() + r * s_.qkv_size + n * D;
+      const Norm& norm = n < N ? b.query_norm : b.key_norm;
+      if (norm.kind && !b.whole_norms) normalize(norm, head, head, D);
+      if (b.pairs) {
+        int64_t at = ((b.angle_rows == 1 ? 0 : sequence) * S_ + s) * b.pairs;
+        rotate(b, head, b.cos + at, b.sin + at);
+      }
+      if (n < N) continue;
+      int64_t k = n - N, at = ((sequence * K + k) * b.capacity + b.held + s) * D;
+      const float* value = s_.qkv.data() + r * s_.qkv_size + (N + K + k) * D;
+      std::copy(head, head + D, b.keys + at);
+      std::copy(value, value + D, b.values + at);
+    }
+  }
+
+  void attention(const Block& b) {
+    const int64_t D = b.head_dim, N = b.heads, K = b.kv_heads;
+    scores_.resize(b.held + S_ + W);
+    Range mine = share(rows_ * N, thread_, team_);
+    for (int64_t task = mine.begin; task < mine.end; ++task) {
+      int64_t r = task / N, n = task % N, sequence = r / S_, last = b.held + r % S_;
+      int64_t first = b.window && last >= b.window ? last - b.window + 1 : 0;
+      int64_t at = (sequence * K + n / (N / K)) * b.capacity * D;
+      const uint8_t* visible = b.visible ? b.visible + sequence * (b.held + S_) : nullptr;
+      attend(b, s_.qkv.data() + r * s_.qkv_size + n * D, b.keys + at, b.values + at, visible, first,
+             last, scores_.data(), s_.attended.data() + r * s_.attended_size + n * D);
+    }
+  }
+
+  void mlp_inputs(const Block& b) {
+    bool gated = b.gate.data != nullptr;
+    bool integer = is_integer(b.up.kind) || (gated && is_integer(b.gate.kind));
+    const Activation* x = prepare(x_, H_, H_, &b.before_mlp, integer);
+    Range mine = share(b.up.rows, thread_, team_, W);
+    multiply(b.up, x, s_.hidden.data(), s_.hidden_size, mine);
+    if (gated) {
+      gate_.resize(rows_ * s_.hidden_size);
+      multiply(b.gate, x, gate_.data(), s_.hidden_size, mine);
+    }
+    for (int64_t r = 0; r < rows_; ++r) {
+      float* up = s_.hidden.data() + r * s_.hidden_size;
+      const float* gate = gated ? gate_.data() + r * s_.hidden_size : up;
+      each(up, gate, mine.begin, mine.end, [&](vf u, vf g) {
+        vf a = activate(b.activation, g);
+        return gated ? a * u : a;
+      });
+    }
+  }
+
+  // x += residual * norm(from w); every thread sees the whole of x afterwards.
+  void add(const Block& b, const Matrix& w, const std::vector<float>& from, int64_t cols,
+           const Norm& norm) {
+    const Activation* a = prepare(from.data(), cols, w.cols, nullptr, is_integer(w.kind));
+    Range mine = share(H_, thread_, team_, 8);
+    multiply(w, a, s_.added.data(), H_, mine);
+    if (norm.kind) {
+      barrier_.wait();
+      normed_.resize(rows_ * padded(H_));
+    }
+    for (int64_t r = 0; r < rows_; ++r) {
+      const float* y = s_.added.data() + r * H_;
+      if (norm.kind) {
+        normalize(norm, y, normed_.data(), H_);
+        y = normed_.data();
+      }
+      each(x_ + r * H_, y, mine.begin, mine.end, [&](vf x, vf v) { return x + v * b.residual; });
+    }
+    barrier_.wait();
+  }
+
+  Shared& s_;
+  float* x_;
+  const int64_t rows_, H_, S_, batch_;
+  const int thread_, team_;
+  Barrier& barrier_;
+  std::vector<float> normed_, scales_, scores_, gate_;
+  std::vector<int8_t> q_;
+  std::vector<Activation> activations_;
+};
+
+}  // namespace
+}  // namespace hf
+
+// x [batch * tokens, width] float32, in and out.
+HF_EXPORT void hf_blocks(const hf::Block* blocks, int64_t count, float* x, int64_t batch,
+                         int64_t tokens, int64_t width) {
+  using namespace hf;
+  int64_t rows = batch * tokens;
+  Shared shared{};
+  for (int64_t i = 0; i < count; ++i) {
+    const Block& b = blocks[i];
+    shared.qkv_size = std::max(shared.qkv_size, b.query.rows + b.key.rows + b.value.rows);
+    shared.attended_size = std::max(shared.attended_size, b.output.cols);
+    shared.hidden_size = std::max(shared.hidden_size, b.up.rows);
+  }
+  shared.qkv.resize(rows * shared.qkv_size);
+  shared.attended.resize(rows * shared.attended_size);
+  shared.hidden.resize(rows * shared.hidden_size);
+  shared.added.resize(rows * width);
+  // Threads that wait for one another must all be running: no more than the runtime has.
+  int threads = max_threads();
+  Barrier* barrier = nullptr;
+  std::atomic<Barrier*> made{nullptr};
+  parallel(threads, [&](int thread, int team) {
+    if (thread == 0) {
+      barrier = new Barrier(team);
+      made.store(barrier, std::memory_order_release);
+    }
+    Barrier* b = nullptr;
+    while (!(b = made.load(std::memory_order_acquire))) {
+    }
+    Worker worker(shared, x, rows, width, batch, thread, team, *b);
+    for (int64_t i = 0; i < count; ++i) worker.run(blocks[i]);
+  });
+  delete barrier;
+}

@@ -1,0 +1,197 @@
+"""Whole blocks in one call: the reference's numbers, and the calls that are left to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import paddle
+import pytest
+import transformers
+
+import hfpaddle.kernels
+import hfpaddle.transformers as hf
+from hfpaddle import ops
+from hfpaddle.core.op import discover
+from hfpaddle.core.rng import manual_seed
+
+discover("cpu")
+cpu = pytest.importorskip("hfpaddle.kernels.cpu.blocks", reason="the kernels were not built")
+
+pytestmark = pytest.mark.unit
+
+TINY = {
+    "vocab_size": 61,
+    "hidden_size": 40,
+    "intermediate_size": 72,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 20,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": None,
+}
+SLIDING = {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"] * 2}
+FAMILIES = {
+    "llama": {},
+    "llama-bias": {"attention_bias": True, "mlp_bias": True},
+    "mistral": {"sliding_window": 6},
+    "qwen2": {},
+    "qwen3": {},
+    "gemma": {},
+    "gemma2": {**SLIDING, "num_hidden_layers": 4},
+    "gemma3_text": {**SLIDING, "num_hidden_layers": 4},
+    "granite": {"residual_multiplier": 0.4, "attention_multiplier": 0.3},
+    "starcoder2": {"sliding_window": None},
+    "phi3": {},
+    "olmo2": {},
+    "cohere": {},
+}
+
+
+def model(name: str, dtype: str = "float32"):
+    family = name.split("-")[0]
+    config = transformers.AutoConfig.for_model(family, **{**TINY, **FAMILIES[name]})
+    manual_seed(0)
+    made = hf.AutoModelForCausalLM.from_config(config).eval()
+    with paddle.no_grad():  # norms of ones and biases of zeros would hide mistakes
+        for parameter in made.parameters():
+            if parameter.ndim == 1:
+                parameter.set_value(parameter + 0.3 * paddle.randn(parameter.shape))
+            else:
+                parameter.set_value(parameter * 8)
+    return made if dtype == "float32" else made.to(dtype)
+
+
+def ids(rows: int, length: int) -> paddle.Tensor:
+    return paddle.to_tensor(np.random.default_rng(1).integers(2, 61, (rows, length)))
+
+
+def generate(made, prompt, implementation: str, **kwargs):
+    with hfpaddle.kernels.use(run_blocks=implementation):
+        return made.generate(
+            prompt, max_new_tokens=12, output_logits=True, return_dict_in_generate=True, **kwargs
+        )
+
+
+def same(made, prompt, **kwargs) -> None:
+    kwargs = {"do_sample": False, **kwargs}
+    calls = []
+    impl = ops.run_blocks.impls[0]
+    original = impl.fn
+    object.__setattr__(impl, "fn", lambda *a: calls.append(1) or original(*a))
+    try:
+        got = generate(made, prompt, "cpu", **kwargs)
+    finally:
+        object.__setattr__(impl, "fn", original)
+    assert len(calls) >= 5, "the kernel did not run"
+    want = generate(made, prompt, "reference", **kwargs)
+    assert (got.sequences == want.sequences).all()
+    for ours, expected in zip(got.logits, want.logits, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families(name):
+    same(model(name), ids(2, 7))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3_text", "mistral"])
+def test_left_padding_beams_and_stored_halves(name):
+    made = model(name)
+    mask = paddle.to_tensor([[1] * 7, [0] * 3 + [1] * 4])
+    same(made, ids(2, 7), attention_mask=mask)
+    same(made, ids(2, 4), num_beams=3)
+    same(model(name, "bfloat16"), ids(1, 5))
+
+
+def test_several_tokens_behind_a_cache():
+    made = model("gemma3_text")
+    prompt, more = ids(2, 9), ids(2, 3)
+    results = []
+    for choice in ("cpu", "reference"):
+        with hfpaddle.kernels.use(run_blocks=choice), paddle.no_grad():
+            cache = made(prompt, use_cache=True).past_key_values
+            first = made(more, past_key_values=cache).logits
+            again = made(more[:, :1], past_key_values=cache).logits
+            kept = [t for layer in cache.layers for t in (layer.keys, layer.values)]
+            assert cache.get_seq_length() == 13
+        results.append([first, again, *kept])
+    for got, want in zip(*results, strict=True):
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_the_cache_grows_beyond_its_room_and_can_be_cropped():
+    made = model("llama")
+    cache = made(ids(1, 3), use_cache=True).past_key_values
+    plain = made(ids(1, 3), use_cache=True).past_key_values
+    token = ids(1, 1)
+    with paddle.no_grad():
+        for step in range(140):
+            if step == 70:
+                cache.crop(-3), plain.crop(-3)
+            got = made(token, past_key_values=cache).logits
+            with hfpaddle.kernels.use(run_blocks="reference"):
+                want = made(token, past_key_values=plain).logits
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+            token = got.argmax(-1)
+    assert cache.get_seq_length() == plain.get_seq_length() == 140
+
+
+def test_changed_weights_and_hooks_are_seen():
+    made = model("llama")
+    prompt = ids(1, 4)
+    before = generate(made, prompt, "cpu").logits[1]
+    layer = made.model.layers[1].mlp.up_proj
+    layer.weight.set_value(layer.weight * 2)
+    changed = generate(made, prompt, "cpu").logits[1]
+    assert np.abs(changed.numpy() - before.numpy()).max() > 1e-3
+    same(made, prompt)
+    seen = []
+    hook = layer.register_forward_post_hook(lambda *_: seen.append(1))
+    generate(made, prompt, "reference")
+    count = len(seen)
+    made.generate(prompt, max_new_tokens=12)
+    assert len(seen) == 2 * count  # every step calls the layer
+    hook.remove()
+    same(made, prompt)
+
+
+def test_what_it_leaves_to_the_reference():
+    made = model("llama")
+    blocks, prompt = made.model.layers, ids(1, 4)
+    cache = made(prompt, use_cache=True).past_key_values
+    state = made.model.make_state  # the state of a step, as forward makes it
+    assert callable(state)
+    calls = []
+    impl = ops.run_blocks.impls[0]
+    original = impl.fn
+    object.__setattr__(impl, "fn", lambda *a: calls.append(1) or original(*a))
+    try:
+        made(ids(1, 1), past_key_values=cache)  # with gradients
+        with paddle.no_grad():
+            made(prompt)  # no cache to append to
+            made(ids(1, 1), past_key_values=cache, output_attentions=True)
+            made(ids(1, 9), past_key_values=cache)  # many tokens
+            bias = paddle.zeros([1, 1, 1, cache.get_seq_length() + 1])
+            made(ids(1, 1), past_key_values=cache, attention_mask=bias)
+            assert not calls and len(blocks) == 3
+            made(ids(1, 1), past_key_values=cache)
+            assert len(calls) == 1
+    finally:
+        object.__setattr__(impl, "fn", original)
+
+
+def test_more_threads_than_heads_give_the_same():
+    """A team of five: some threads have no head, or no row, to compute."""
+    if os.environ.get("OMP_NUM_THREADS") == "5":
+        pytest.skip("runs once")
+    command = [sys.executable, "-W", "ignore", "-m", "pytest", "-q", __file__, "-k", "families"]
+    variables = {**os.environ, "OMP_NUM_THREADS": "5"}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-2000:]

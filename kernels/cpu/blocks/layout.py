@@ -1,0 +1,135 @@
+"""The C++ side's description of decoder blocks; see blocks.h."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from typing import Any
+
+import paddle
+
+from hfpaddle.kernels.cpu.linear.matrix import KINDS, Matrix
+from hfpaddle.layers.recipe import (
+    BlockRecipe,
+    LinearRecipe,
+    NormRecipe,
+    hooks_of,
+    recipe_of,
+    tensors_of,
+)
+
+ACTIVATIONS = {
+    "linear": 0,
+    "silu": 1,
+    "gelu": 2,
+    "gelu_pytorch_tanh": 3,
+    "gelu_fast": 3,
+    "relu": 4,
+    "relu2": 5,
+    "quick_gelu": 6,
+}
+ROPE = {"half": 0, "interleaved": 1, None: 0}
+
+
+class Norm(ctypes.Structure):
+    _fields_ = [
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("eps", ctypes.c_float),
+        ("offset", ctypes.c_float),
+        ("kind", ctypes.c_int32),
+        ("size", ctypes.c_int32),
+    ]
+
+
+class Block(ctypes.Structure):
+    _fields_ = [
+        *((name, Norm) for name in ("before_attention", "after_attention", "before_mlp")),
+        *((name, Norm) for name in ("after_mlp", "query_norm", "key_norm")),
+        *((name, Matrix) for name in ("query", "key", "value", "output", "gate", "up", "down")),
+        *((name, ctypes.c_void_p) for name in ("keys", "values")),
+        *((name, ctypes.c_int64) for name in ("capacity", "held", "window")),
+        *((name, ctypes.c_void_p) for name in ("cos", "sin")),
+        ("angle_rows", ctypes.c_int64),
+        ("visible", ctypes.c_void_p),
+        *((name, ctypes.c_int32) for name in ("heads", "kv_heads", "head_dim", "pairs")),
+        *((name, ctypes.c_int32) for name in ("interleaved", "activation", "parallel")),
+        ("whole_norms", ctypes.c_int32),
+        *((name, ctypes.c_float) for name in ("scale", "softcap", "residual")),
+    ]
+
+
+class Compiled:
+    """The blocks of one model as the C++ side reads them, with what they were read from."""
+
+    def __init__(self, recipes: list[BlockRecipe]) -> None:
+        self.recipes = recipes
+        self.blocks = (Block * len(recipes))()
+        self._copies: list[paddle.Tensor] = []
+        for block, recipe in zip(self.blocks, recipes, strict=True):
+            self._fill(block, recipe)
+        tensors = [tensor for recipe in recipes for tensor in tensors_of(recipe)]
+        self._read = [(tensor, tensor.data_ptr(), tensor.inplace_version) for tensor in tensors]
+        self._hooks = hooks_of(layer for recipe in recipes for layer in recipe.layers)
+
+    def fresh(self) -> bool:
+        """Whether every parameter is where it was, unchanged, and no layer has a hook."""
+        if any(self._hooks):
+            return False
+        return all(t.data_ptr() == at and t.inplace_version == v for t, at, v in self._read)
+
+    def _fill(self, block: Block, recipe: BlockRecipe) -> None:
+        attention, mlp = recipe.attention, recipe.mlp
+        for name in ("before_attention", "after_attention", "before_mlp", "after_mlp"):
+            setattr(block, name, self._norm(getattr(recipe, name)))
+        block.query_norm = self._norm(attention.query_norm)
+        block.key_norm = self._norm(attention.key_norm)
+        for name in ("query", "key", "value", "output"):
+            setattr(block, name, self._matrix(getattr(attention, name)))
+        for name in ("up", "down", "gate"):
+            linear = getattr(mlp, name)
+            if linear is not None:
+                setattr(block, name, self._matrix(linear))
+        block.heads, block.kv_heads = attention.heads, attention.kv_heads
+        block.head_dim, block.interleaved = attention.head_dim, ROPE[attention.rope]
+        block.activation, block.parallel = ACTIVATIONS[mlp.act], int(recipe.parallel)
+        block.scale, block.softcap = attention.scale, attention.softcap or 0.0
+        block.residual, block.whole_norms = recipe.residual, int(attention.whole_norms)
+
+    def _norm(self, recipe: NormRecipe | None) -> Norm:
+        if recipe is None:
+            return Norm()
+        parts = [getattr(recipe.layer, name, None) for name in ("weight", "bias")]
+        pointers = [None if part is None else self._float32(part).data_ptr() for part in parts]
+        size = next((p.shape[0] for p in parts if p is not None), 0)
+        return Norm(*pointers, recipe.eps, recipe.offset, {"rms": 1, "layer": 2}[recipe.kind], size)
+
+    def _matrix(self, recipe: LinearRecipe) -> Matrix:
+        weight, bias = recipe.layer.weight, recipe.layer.bias
+        cols = weight.shape[1]
+        start = weight.data_ptr() + recipe.begin * cols * weight.element_size()
+        at = None if bias is None else self._float32(bias).data_ptr() + recipe.begin * 4
+        kind = KINDS[str(weight.dtype).removeprefix("paddle.")]
+        return Matrix(start, None, None, at, recipe.end - recipe.begin, cols, kind, 0)
+
+    def _float32(self, tensor: paddle.Tensor) -> paddle.Tensor:
+        """Small vectors are read as float32; copies are kept of those stored smaller."""
+        if tensor.dtype != paddle.float32:
+            tensor = tensor.detach().astype("float32")
+            self._copies.append(tensor)
+        return tensor
+
+
+def compile_blocks(blocks: Iterable[Any]) -> Compiled | None:
+    """Read the recipes of all blocks; None if one has none that the kernel runs."""
+    recipes = [recipe_of(block) for block in blocks]
+    if not recipes or not all(recipe is not None and _runs(recipe) for recipe in recipes):
+        return None
+    return Compiled(recipes)
+
+
+def _runs(recipe: BlockRecipe) -> bool:
+    weights = [p for p in tensors_of(recipe) if p.ndim == 2]
+    stored = all(str(w.dtype).removeprefix("paddle.") in KINDS for w in weights)
+    whole = all(w.is_contiguous() for w in weights)
+    return stored and whole and recipe.mlp.act in ACTIVATIONS

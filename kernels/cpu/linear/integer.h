@@ -1,0 +1,116 @@
+// Sums of 64 products of 8-bit integers, 4 to each of 16 lanes: lanes 0-7 hold columns 0-31 and
+// lanes 8-15 columns 32-63.
+#pragma once
+
+#include "../common/simd.h"
+
+namespace hf {
+
+typedef int8_t vb __attribute__((vector_size(64)));
+typedef uint8_t vub __attribute__((vector_size(64)));
+typedef uint8_t hub __attribute__((vector_size(32)));
+
+template <class V>
+inline V load_as(const void* p) {
+  V v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+// Unsigned w of at most 127, signed x.
+inline vi dot_unsigned(vub w, vb x) {
+#if defined(__AVX512VNNI__)
+  return (vi)_mm512_dpbusd_epi32(_mm512_setzero_si512(), (__m512i)w, (__m512i)x);
+#elif defined(__AVX512BW__)
+  return (vi)_mm512_madd_epi16(_mm512_maddubs_epi16((__m512i)w, (__m512i)x), _mm512_set1_epi16(1));
+#elif defined(__AVX2__)
+  __m256i a[2], b[2], c[2];
+  std::memcpy(a, &w, 64);
+  std::memcpy(b, &x, 64);
+  for (int i = 0; i < 2; ++i) {
+    c[i] = _mm256_madd_epi16(_mm256_maddubs_epi16(a[i], b[i]), _mm256_set1_epi16(1));
+  }
+  return load_as<vi>(c);
+#else
+  vi s{};
+  for (int i = 0; i < 64; ++i) s[i / 4] += static_cast<int>(w[i]) * x[i];
+  return s;
+#endif
+}
+
+// Signed w from -127 to 127, signed x.
+inline vi dot_signed(vb w, vb x) {
+#if defined(__AVX512VNNI__)
+  // dpbusd wants one side unsigned: x + 128, less what that adds.
+  __m512i shift = _mm512_set1_epi8(static_cast<char>(128));
+  __m512i more = _mm512_dpbusd_epi32(_mm512_setzero_si512(),
+                                     _mm512_xor_si512((__m512i)x, shift), (__m512i)w);
+  __m512i less = _mm512_dpbusd_epi32(_mm512_setzero_si512(), shift, (__m512i)w);
+  return (vi)_mm512_sub_epi32(more, less);
+#else
+  vb sign = w < 0;  // all ones where negative
+  vb magnitude = (w ^ sign) - sign, signed_x = (x ^ sign) - sign;
+  return dot_unsigned((vub)magnitude, signed_x);
+#endif
+}
+
+// 64 bytes from two halves. (Through memory this would wait for both stores.)
+inline vub join(hub a, hub b) {
+#if defined(__AVX512F__)
+  return (vub)_mm512_inserti64x4(_mm512_castsi256_si512((__m256i)a), (__m256i)b, 1);
+#else
+  hub parts[2] = {a, b};
+  return load_as<vub>(parts);
+#endif
+}
+
+// Low halves of 32 bytes, then high halves: columns 0-31 and 32-63.
+inline vub nibbles(hub packed) { return join(packed & 15, packed >> 4); }
+
+// The same of two blocks of 16 bytes: low and high halves of a, then of b.
+inline vub nibbles(const void* a, const void* b) {
+#if defined(__AVX512BW__)
+  __m512i both = _mm512_castsi128_si512(_mm_loadu_si128(static_cast<const __m128i*>(a)));
+  both = _mm512_inserti32x4(both, _mm_loadu_si128(static_cast<const __m128i*>(b)), 1);
+  both = _mm512_shuffle_i64x2(both, both, 0x50);  // a, a, b, b
+  const __m512i shift = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0,
+                                         0x0004000400040004, 0x0004000400040004, 0, 0);
+  return (vub)_mm512_and_si512(_mm512_srlv_epi16(both, shift), _mm512_set1_epi8(15));
+#else
+  typedef uint8_t q16 __attribute__((vector_size(16)));
+  q16 first = load_as<q16>(a), second = load_as<q16>(b);
+  q16 parts[4] = {(q16)(first & 15), (q16)(first >> 4), (q16)(second & 15), (q16)(second >> 4)};
+  return load_as<vub>(parts);
+#endif
+}
+
+// a in lanes 0-7, b in lanes 8-15.
+inline vf pair(float a, float b) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_mask_blend_ps(0xff00, _mm512_set1_ps(a), _mm512_set1_ps(b));
+#else
+  return vf{a, a, a, a, a, a, a, a, b, b, b, b, b, b, b, b};
+#endif
+}
+
+// p[0] in lanes 0-3, p[1] in lanes 4-7, ...
+inline vf quads(const float* p) {
+#if defined(__AVX512F__)
+  const __m512i index = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+  return (vf)_mm512_permutexvar_ps(index, _mm512_castps128_ps512(_mm_loadu_ps(p)));
+#else
+  return vf{p[0], p[0], p[0], p[0], p[1], p[1], p[1], p[1],
+            p[2], p[2], p[2], p[2], p[3], p[3], p[3], p[3]};
+#endif
+}
+
+typedef float v8f __attribute__((vector_size(32)));
+typedef uint8_t v8b __attribute__((vector_size(8)));
+
+inline float sum(v8f v) {
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+
+inline vf to_float(vi v) { return __builtin_convertvector(v, vf); }
+
+}  // namespace hf

@@ -1,0 +1,39 @@
+// y = x w^T + bias for a few tokens, one call a weight; and rows of an embedding.
+#include <vector>
+
+#include "../common/exports.h"
+#include "../common/parallel.h"
+#include "matrix.h"
+
+using namespace hf;
+
+// x [tokens, cols] float32, y [tokens, rows] float32.
+HF_EXPORT void hf_linear(const Matrix* w, const float* x, float* y, int64_t tokens) {
+  thread_local std::vector<int8_t> q;
+  thread_local std::vector<float> scales;
+  std::vector<Activation> rows(tokens);
+  int64_t cols = padded(w->cols);
+  if (is_integer(w->kind)) {
+    q.resize(tokens * cols);
+    scales.resize(tokens * (cols / 4 + cols / 32));
+  }
+  for (int64_t m = 0; m < tokens; ++m) {
+    float* s = scales.data() + m * (cols / 4 + cols / 32);
+    rows[m] = {x + m * w->cols, q.data() + m * cols, s, s + cols / 4};
+    if (is_integer(w->kind)) quantize(rows[m], w->cols);
+  }
+  // A thread for less than this many bytes costs more than it brings.
+  constexpr int64_t WORTH = 32768;
+  int64_t worth = w->rows * row_bytes(*w) / WORTH + 1;
+  int threads = max_threads();
+  threads = worth < threads ? static_cast<int>(worth) : threads;
+  parallel(threads, [&](int thread, int team) {
+    Range r = share(w->rows, thread, team, 8);
+    product(*w, rows.data(), static_cast<int>(tokens), y, w->rows, r.begin, r.end);
+  });
+}
+
+// out [count, cols] float32: the rows of w that ids name. The caller has checked the ids.
+HF_EXPORT void hf_rows(const Matrix* w, const int64_t* ids, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) dequantize_row(*w, ids[i], out + i * w->cols);
+}
