@@ -1,0 +1,51 @@
+"""The smaller methods equal peft's: values, forward, gradients, files both ways, merged weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from adapter_pairs import adapter_pair, check_exchange, check_initial, near, randomise
+
+QV = {"target_modules": ["q_proj", "v_proj"]}
+ALL = {"target_modules": "all-linear"}
+# name -> (family, config, arguments)
+CASES = {
+    "ia3": ("llama", "IA3Config", {}),
+    "ia3-conv1d": ("gpt2", "IA3Config", {}),
+    "ia3-bert": ("bert", "IA3Config", {}),
+    "ia3-t5": ("t5", "IA3Config", {}),
+    "ia3-drawn": ("llama", "IA3Config", {"init_ia3_weights": False}),
+    "norms": ("llama", "LNTuningConfig", {}),
+    "norms-gpt2": ("gpt2", "LNTuningConfig", {}),
+    "norms-t5": ("t5", "LNTuningConfig", {}),
+    "loha": ("llama", "LoHaConfig", {"r": 3, **ALL}),
+    "loha-drawn": ("bert", "LoHaConfig", {"r": 3, "alpha": 6, "init_weights": False}),
+    "lokr": ("llama", "LoKrConfig", {"r": 2, **ALL}),
+    "lokr-both": ("llama", "LoKrConfig", {"r": 1, "decompose_both": True, **ALL}),
+    "lokr-factor": ("llama", "LoKrConfig", {"r": 2, "decompose_factor": 4, **QV}),
+    "lokr-lycoris": ("bert", "LoKrConfig", {"r": 2, "init_weights": "lycoris"}),
+    "lokr-whole": ("llama", "LoKrConfig", {"r": 32, **QV}),
+    "vera": ("llama", "VeraConfig", {"r": 6, **ALL}),
+    "vera-conv1d": ("gpt2", "VeraConfig", {"r": 6}),
+    "vera-drawn": ("llama", "VeraConfig", {"r": 6, "init_weights": False, **QV}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_method(case, tmp_path):
+    family, config, kwargs = CASES[case]
+    pair = adapter_pair(family, tmp_path / "base", config, False, **kwargs)
+    check_initial(pair)
+    pair.check_forward()
+    randomise(pair)
+    pair.check_forward()
+    pair.gradients()
+    check_exchange(pair, tmp_path)
+    before = pair.outputs()[0].logits
+    pair.ours.merge_adapter(), pair.theirs.merge_adapter()
+    pair.check_forward(2e-5)
+    pair.ours.unmerge_adapter(), pair.theirs.unmerge_adapter()
+    near(before, torch.from_numpy(pair.outputs()[0].logits.numpy()), "unmerged", 2e-5)
+    pair.ours, pair.theirs = pair.ours.merge_and_unload(), pair.theirs.merge_and_unload()
+    pair.check_forward(2e-5)
+    assert pair.ours.state_dict().keys() == pair.theirs.state_dict().keys()
