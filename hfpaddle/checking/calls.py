@@ -9,7 +9,7 @@ from typing import Any
 from hfpaddle.checking import rules, source
 from hfpaddle.checking.report import Finding, Verdict
 from hfpaddle.checking.surface import shown_name
-from hfpaddle.checking.values import UNKNOWN, Class, Instance, Items, Object, Thing, Value
+from hfpaddle.checking.values import UNKNOWN, Class, Instance, Items, Literal, Object, Thing, Value
 from hfpaddle.core.errors import nearest
 
 # What comes back from calls whose annotation cannot say it: the argument itself, or `prepare`'s.
@@ -64,6 +64,9 @@ def check(thing: Thing, call: Call) -> list[tuple[str, Finding]]:
         verdict = rules.keyword(thing, name, value)
         if verdict is None:
             verdict = _by_signature(known, facts, name)
+            unset = isinstance(value, Literal) and not value.value
+            if unset and verdict.verdict in (Verdict.WORKS, Verdict.NO_EFFECT):
+                verdict = Finding(Verdict.WORKS)  # what a warning would say of it does not apply
         found.append((name, verdict))
     return found
 

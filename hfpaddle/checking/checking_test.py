@@ -96,6 +96,8 @@ def test_emulated_and_without_effect(tmp_path):
         torch.zeros(2).sort()
         model = torch.compile(torch.nn.Linear(1, 1), mode="max-autotune")
         model.train()
+        torch.amp.GradScaler(enabled=False)
+        torch.utils.checkpoint.checkpoint(print, use_reentrant=True)
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.no_such_flag = True
         """,
@@ -109,6 +111,8 @@ def test_emulated_and_without_effect(tmp_path):
         report, "torch.compile"
     )
     assert found["torch.backends.cudnn.no_such_flag"] == "no effect"
+    assert "torch.amp.GradScaler(enabled=)" not in found
+    assert found["torch.utils.checkpoint.checkpoint(use_reentrant=)"] == "no effect"
     assert report.would_run()
 
 

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import logging
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,7 +105,9 @@ def _listening() -> Iterator[list[str]]:
     logger.setLevel(logging.WARNING)
     originals.setLevel(logging.CRITICAL)
     try:
-        yield said.messages
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield said.messages
     finally:
         logger.handlers, logger.propagate = handlers, propagate
         logger.setLevel(own)

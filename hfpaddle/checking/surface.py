@@ -271,13 +271,20 @@ def describe(value: Any, home: ModuleType | None) -> Finding:
 
 def _of_row(cls: type, name: str) -> Finding | None:
     """The verdict of the table of switched methods, or None if ``name`` is not in it by caller."""
+    for base in cls.__mro__:
+        note = _notes().get((base.__name__, name))
+        if note:
+            return Finding(Verdict.EMULATED, note)
+    return None
+
+
+@functools.cache
+def _notes() -> dict[tuple[str, str], str]:
+    """(class, method) -> how its meaning differs for scripts."""
     from hfpaddle.torch._switch import BY_CALLER, switched_methods
 
-    owners = {base.__name__ for base in cls.__mro__}
-    for row in switched_methods():
-        if row.name == name and row.owner in owners and row.kind == BY_CALLER and row.note:
-            return Finding(Verdict.EMULATED, row.note)
-    return None
+    rows = switched_methods()
+    return {(row.owner, row.name): row.note for row in rows if row.kind == BY_CALLER}
 
 
 def _raising(value: Any) -> str | None:
