@@ -25,6 +25,9 @@ CASES = {
     "lokr-factor": ("llama", "LoKrConfig", {"r": 2, "decompose_factor": 4, **QV}),
     "lokr-lycoris": ("bert", "LoKrConfig", {"r": 2, "init_weights": "lycoris"}),
     "lokr-whole": ("llama", "LoKrConfig", {"r": 32, **QV}),
+    "adalora": ("llama", "AdaLoraConfig", {"init_r": 4, "total_step": 10}),
+    "adalora-conv1d": ("gpt2", "AdaLoraConfig", {"init_r": 4, "total_step": 10}),
+    "adalora-t5": ("t5", "AdaLoraConfig", {"init_r": 3, "total_step": 10}),
     "vera": ("llama", "VeraConfig", {"r": 6, **ALL}),
     "vera-conv1d": ("gpt2", "VeraConfig", {"r": 6}),
     "vera-drawn": ("llama", "VeraConfig", {"r": 6, "init_weights": False, **QV}),
@@ -40,7 +43,8 @@ def test_method(case, tmp_path):
     randomise(pair)
     pair.check_forward()
     pair.gradients()
-    check_exchange(pair, tmp_path)
+    # The original's AdaLoRA gives no loss once it is frozen.
+    check_exchange(pair, tmp_path, trainable=config == "AdaLoraConfig")
     before = pair.outputs()[0].logits
     pair.ours.merge_adapter(), pair.theirs.merge_adapter()
     pair.check_forward(2e-5)
@@ -49,3 +53,24 @@ def test_method(case, tmp_path):
     pair.ours, pair.theirs = pair.ours.merge_and_unload(), pair.theirs.merge_and_unload()
     pair.check_forward(2e-5)
     assert pair.ours.state_dict().keys() == pair.theirs.state_dict().keys()
+
+
+def test_adalora_prunes_alike(tmp_path):
+    """Ten steps of plain descent: the same singular values fall, and the files are the same."""
+    settings = {"init_r": 6, "target_r": 2, "total_step": 8, "tinit": 1, "tfinal": 2, "deltaT": 2}
+    pair = adapter_pair("llama", tmp_path / "base", "AdaLoraConfig", **settings)
+    for step in range(1, 10):
+        pair.gradients()
+        for param in pair.theirs.parameters():
+            if param.grad is not None:
+                param.data -= 0.05 * param.grad
+        for param in pair.ours.parameters():
+            if param.grad is not None:
+                param.set_value(param - 0.05 * param.grad)
+        for model in (pair.ours, pair.theirs):
+            model.base_model.update_and_allocate(step)
+        patterns = [m.peft_config["default"].rank_pattern for m in (pair.ours, pair.theirs)]
+        assert patterns[0] == patterns[1], step
+        pair.theirs.zero_grad(), [p.clear_gradient() for p in pair.ours.parameters()]
+    assert sum(map(sum, patterns[0].values())) == 2 * len(patterns[0])
+    check_exchange(pair, tmp_path, trainable=True)

@@ -41,7 +41,7 @@ def register_peft_method(
         prefix: beginning of the names of its parameters; ``name + "_"`` by default.
         is_mixed_compatible: whether it may share a model with other methods.
     Raises: ValueError for a name that is malformed or unknown, or a tuner with another prefix;
-    KeyError for a name or prefix that is taken.
+    KeyError for a name that is taken.
     """
     from hfpaddle.peft import mapping
 
@@ -53,8 +53,6 @@ def register_peft_method(
     prefix = f"{name}_" if prefix is None else prefix
     if kind in mapping.PEFT_TYPE_TO_CONFIG_MAPPING:
         raise KeyError(f"There is already a PEFT method called {name!r}.")
-    if prefix in mapping.PEFT_TYPE_TO_PREFIX_MAPPING.values():
-        raise KeyError(f"There is already a PEFT method with the prefix {prefix!r}.")
     own = getattr(model_cls, "prefix", None)
     if own is not None and own != prefix:
         raise ValueError(f"Inconsistent prefixes: {prefix!r}, and {own!r} of {model_cls.__name__}.")
