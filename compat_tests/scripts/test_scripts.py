@@ -24,6 +24,8 @@ MODELS = {
     "trainer_metrics": "bert",
     "accelerate_loop": "gpt2",
     "seq2seq_trainer": "t5",
+    "custom_model": "bert",
+    "masked_lm": "bert",
 }
 RELATIVE = 1e-4
 
