@@ -367,6 +367,7 @@ class Trainer(
         args, handler = self.args, self.callback_handler
         self.current_gradient_accumulation_steps = len(batches)
         self._stepped = False
+        sums: dict[int, paddle.Tensor] | None = {} if self._adds_gradients(len(batches)) else None
         for i, inputs in enumerate(batches):
             if i == 0:
                 self.control = handler.on_step_begin(args, self.state, self.control)
@@ -374,6 +375,8 @@ class Trainer(
             self._batch_number += 1
             loss = self.training_step(self.model, inputs, items)
             self._add_loss(loss)
+            if sums is not None:
+                self._set_aside(sums)
             self._batches_given += 1
             self.current_flos += float(self.floating_point_ops(inputs))
             self._track_num_input_tokens(inputs)
@@ -382,6 +385,8 @@ class Trainer(
                 if self.control.should_epoch_stop or self.control.should_training_stop:
                     return
                 continue
+            if sums is not None:
+                self._put_back(sums)
             self._unscale_gradients()
             norm = self._clip_grad_norm(self.model) if args.max_grad_norm > 0 else None
             norm = self._get_grad_norm(self.model, grad_norm=norm)

@@ -61,6 +61,8 @@ def _pad_and_join(one: Any, other: Any, padding_index: int) -> Any:
     length = max(one.shape[1], other.shape[1])
 
     def widen(t: Any) -> Any:
+        if t.shape[1] == length:
+            return t
         shape = [t.shape[0], length - t.shape[1], *t.shape[2:]]
         if arrays:
             fill = np.full_like(t, padding_index, shape=shape)

@@ -99,6 +99,33 @@ class SurfaceMixin:
                 "gradient_checkpointing_enable. Leave it out, or give the model that method."
             )
 
+    # Gradients of plug-in devices
+
+    def _adds_gradients(self, count: int) -> bool:
+        """Tell whether gradients of ``count`` batches must be added here.
+
+        Paddle's wheel adds a second gradient to the first on the host, also where both lie on a
+        custom device; the process dies if the host cannot read that memory.
+        """
+        first = next(iter(self.model.parameters()), None)
+        return count > 1 and first is not None and first.place.is_custom_place()
+
+    @paddle.no_grad()
+    def _set_aside(self, sums: dict[int, paddle.Tensor]) -> None:
+        """Add each parameter's gradient to ``sums`` and clear it."""
+        for parameter in self.model.parameters():
+            gradient = parameter.grad
+            if gradient is not None:
+                kept = sums.get(id(parameter))
+                new = paddle.assign(gradient) if kept is None else paddle.add(kept, gradient)
+                sums[id(parameter)] = new
+                parameter.clear_gradient(False)
+
+    def _put_back(self, sums: dict[int, paddle.Tensor]) -> None:
+        for parameter in self.model.parameters():
+            if id(parameter) in sums:
+                parameter.grad = sums[id(parameter)]
+
     # Scaled losses
 
     def _make_scaler(self) -> Any:
