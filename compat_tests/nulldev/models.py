@@ -102,6 +102,19 @@ def close(what: str, got: paddle.Tensor, expected: np.ndarray, atol: float = 1e-
     np.testing.assert_allclose(got.numpy(), expected, rtol=0, atol=atol, err_msg=what)
 
 
+def check_packed(original: Any, model: Any) -> None:
+    """Samples behind one another in a row, told apart by positions or by bounds."""
+    ids, bounds = inputs("", "cpu")["input_ids"].reshape([1, -1]), [0, 4, 9, 14]
+    positions = np.concatenate([np.arange(n) for n in np.diff(bounds)])[None]
+    marks = {"position_ids": positions}, {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds}
+    for mark in marks:
+        mark = {name: paddle.to_tensor(values, dtype="int64") for name, values in mark.items()}
+        expected = original(ids, **mark)
+        result = model(ids.to(DEVICE), **{name: t.to(DEVICE) for name, t in mark.items()})
+        all_on_device("packed", result)
+        close("packed logits", result.logits, expected.logits.numpy())
+
+
 def check(model_type: str, default: str, folder: Path) -> None:
     auto_class, sizes = FAMILIES[model_type]
     auto = getattr(ours, auto_class)
@@ -134,6 +147,8 @@ def check(model_type: str, default: str, folder: Path) -> None:
 
     if auto_class != "AutoModelForMaskedLM":
         generate(original, model, auto_class)
+    if auto_class == "AutoModelForCausalLM":
+        check_packed(original, model)
     model.save_pretrained(folder / "device")
     name = "model.safetensors"
     assert (folder / "cpu" / name).read_bytes() == (folder / "device" / name).read_bytes()
