@@ -27,6 +27,7 @@ set_seed(11)
 tokenizer = AutoTokenizer.from_pretrained(model_path)
 tokenizer.pad_token = tokenizer.eos_token
 model = AutoModelForCausalLM.from_pretrained(model_path)
+model.gradient_checkpointing_enable()
 with open(data_path) as file:
     texts = [f"{row['sentence1']} {row['sentence2']}" for row in json.load(file)]
 with accelerator.main_process_first():

@@ -38,6 +38,7 @@ device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cp
 tokenizer = AutoTokenizer.from_pretrained(model_path)
 model = AutoModelForSequenceClassification.from_pretrained(model_path, num_labels=2)
 model.to(device)
+model.gradient_checkpointing_enable()
 
 with open(data_path) as file:
     rows = json.load(file)

@@ -58,6 +58,7 @@ arguments = Seq2SeqTrainingArguments(
     num_train_epochs=3,
     lr_scheduler_type="cosine",
     label_smoothing_factor=0.1,
+    gradient_checkpointing=True,
     predict_with_generate=True,
     generation_max_length=16,
     generation_num_beams=2,
