@@ -28,10 +28,20 @@ CASES = {
     "adalora": ("llama", "AdaLoraConfig", {"init_r": 4, "total_step": 10}),
     "adalora-conv1d": ("gpt2", "AdaLoraConfig", {"init_r": 4, "total_step": 10}),
     "adalora-t5": ("t5", "AdaLoraConfig", {"init_r": 3, "total_step": 10}),
+    "oft": ("llama", "OFTConfig", {"oft_block_size": 8, **ALL}),
+    "oft-exact": ("bert", "OFTConfig", {"oft_block_size": 4, "use_cayley_neumann": False}),
+    "oft-shared": ("llama", "OFTConfig", {"r": 8, "oft_block_size": 0, "block_share": True, **QV}),
+    "oft-bounded": ("llama", "OFTConfig", {"oft_block_size": 8, "coft": True, "eps": 0.3, **QV}),
+    "oft-embedding": (
+        "llama", "OFTConfig", {"oft_block_size": 7, "target_modules": ["embed_tokens", "q_proj"]},
+    ),
+    "boft": ("llama", "BOFTConfig", {**ALL}),
+    "boft-drawn": ("bert", "BOFTConfig", {"boft_block_num": 4, "boft_block_size": 0,
+                                          "init_weights": False}),
     "vera": ("llama", "VeraConfig", {"r": 6, **ALL}),
     "vera-conv1d": ("gpt2", "VeraConfig", {"r": 6}),
     "vera-drawn": ("llama", "VeraConfig", {"r": 6, "init_weights": False, **QV}),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
