@@ -66,15 +66,14 @@ def _compile(blocks: Any) -> Compiled | None:
 @implements(ops.run_blocks, name="cpu", devices=("cpu",), dtypes=("float32",), accepts=a_step,
             rtol={"float32": 1e-4})  # fmt: skip
 def run_blocks_cpu(x: paddle.Tensor, blocks: Any, state: Any) -> paddle.Tensor:
-    compiled = _compile(blocks)
+    compiled = _compiled[blocks]  # which `a_step` has looked at
     assert compiled is not None
     B, S, H = x.shape
     x = x.clone().contiguous()
     kept: list[Any] = []  # what the pointers point to
     shared = {kind: _shared(state, kind, kept) for kind in state.masks}
-    for block, recipe, layer in zip(
-        compiled.blocks, compiled.recipes, state.cache.layers, strict=True
-    ):
+    layers = state.cache.layers
+    for block, recipe, layer in zip(compiled.blocks, compiled.recipes, layers, strict=True):
         room = layer.reserve(S)
         block.keys, block.values = room.keys.data_ptr(), room.values.data_ptr()
         block.capacity, block.held = room.capacity, room.length
@@ -84,8 +83,8 @@ def run_blocks_cpu(x: paddle.Tensor, blocks: Any, state: Any) -> paddle.Tensor:
         block.pairs = 0 if recipe.attention.rope is None else pairs
         block.angle_rows = rows
         block.visible = _visible(mask, room.length + S, kept)
-    _blocks(compiled.blocks, len(compiled.blocks), x.data_ptr(), B, S, H)
-    for layer in state.cache.layers:
+    _blocks(compiled.array, len(layers), x.data_ptr(), B, S, H)
+    for layer in layers:
         layer.appended(S)
     return x
 

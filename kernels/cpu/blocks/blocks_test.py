@@ -143,6 +143,17 @@ def test_the_cache_grows_beyond_its_room_and_can_be_cropped():
     assert cache.get_seq_length() == plain.get_seq_length() == 140
 
 
+class Wrapped(paddle.nn.Layer):
+    """What an adapter does: another layer in the place of a linear one, which it calls."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x) * 2
+
+
 def test_changed_weights_and_hooks_are_seen():
     made = model("llama")
     prompt = ids(1, 4)
@@ -152,6 +163,17 @@ def test_changed_weights_and_hooks_are_seen():
     changed = generate(made, prompt, "cpu").logits[1]
     assert np.abs(changed.numpy() - before.numpy()).max() > 1e-3
     same(made, prompt)
+    plain = generate(made, prompt, "cpu").logits[1]
+    made.model.layers[2].mlp.down_proj = Wrapped(made.model.layers[2].mlp.down_proj)
+    assert np.abs(generate(made, prompt, "cpu").logits[1].numpy() - plain.numpy()).max() > 1e-3
+    made.model.layers[2].mlp.down_proj = made.model.layers[2].mlp.down_proj.inner
+    same(made, prompt)
+    half = model("llama", "bfloat16")
+    before = generate(half, prompt, "cpu").logits[1]
+    half.model.norm.weight.set_value(half.model.norm.weight)
+    norm = half.model.layers[0].input_layernorm.weight
+    norm.set_value(norm * 3)
+    assert np.abs(generate(half, prompt, "cpu").logits[1].numpy() - before.numpy()).max() > 1e-3
     seen = []
     hook = layer.register_forward_post_hook(lambda *_: seen.append(1))
     generate(made, prompt, "reference")

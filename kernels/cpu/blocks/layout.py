@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
 from typing import Any
 
 import paddle
@@ -62,21 +61,31 @@ class Block(ctypes.Structure):
 class Compiled:
     """The blocks of one model as the C++ side reads them, with what they were read from."""
 
-    def __init__(self, recipes: list[BlockRecipe]) -> None:
+    def __init__(self, stack: Any, recipes: list[BlockRecipe]) -> None:
         self.recipes = recipes
-        self.blocks = (Block * len(recipes))()
-        self._copies: list[paddle.Tensor] = []
+        self.array = (Block * len(recipes))()
+        self.blocks = list(self.array)  # an item of the array is a new object at each access
+        self._copies: list[tuple[paddle.Tensor, int, paddle.Tensor]] = []
         for block, recipe in zip(self.blocks, recipes, strict=True):
             self._fill(block, recipe)
-        tensors = [tensor for recipe in recipes for tensor in tensors_of(recipe)]
-        self._read = [(tensor, tensor.data_ptr(), tensor.inplace_version) for tensor in tensors]
-        self._hooks = hooks_of(layer for recipe in recipes for layer in recipe.layers)
+        layers = [stack, *(layer for recipe in recipes for layer in recipe.layers)]
+        tensors = (tensor for recipe in recipes for tensor in tensors_of(recipe))
+        self._read = [(tensor, tensor.data_ptr()) for tensor in tensors]
+        self._hooks = hooks_of(layers)
+        held = (layer._sub_layers for layer in layers if layer._sub_layers)
+        self._held = [(children, tuple(children.values())) for children in held]
 
     def fresh(self) -> bool:
-        """Whether every parameter is where it was, unchanged, and no layer has a hook."""
-        if any(self._hooks):
+        """Whether layers and parameters are those that were read, and no layer has a hook.
+
+        An adapter replaces layers; training changes parameters in place, which is seen through
+        their addresses, save for those of which copies were made.
+        """
+        if any(self._hooks) or any(tuple(d.values()) != kept for d, kept in self._held):
             return False
-        return all(t.data_ptr() == at and t.inplace_version == v for t, at, v in self._read)
+        if any(tensor.inplace_version != version for tensor, version, _ in self._copies):
+            return False
+        return all(tensor.data_ptr() == address for tensor, address in self._read)
 
     def _fill(self, block: Block, recipe: BlockRecipe) -> None:
         attention, mlp = recipe.attention, recipe.mlp
@@ -114,18 +123,19 @@ class Compiled:
 
     def _float32(self, tensor: paddle.Tensor) -> paddle.Tensor:
         """Small vectors are read as float32; copies are kept of those stored smaller."""
-        if tensor.dtype != paddle.float32:
-            tensor = tensor.detach().astype("float32")
-            self._copies.append(tensor)
-        return tensor
+        if tensor.dtype == paddle.float32:
+            return tensor
+        copy = tensor.detach().astype("float32")
+        self._copies.append((tensor, tensor.inplace_version, copy))
+        return copy
 
 
-def compile_blocks(blocks: Iterable[Any]) -> Compiled | None:
+def compile_blocks(blocks: Any) -> Compiled | None:
     """Read the recipes of all blocks; None if one has none that the kernel runs."""
     recipes = [recipe_of(block) for block in blocks]
     if not recipes or not all(recipe is not None and _runs(recipe) for recipe in recipes):
         return None
-    return Compiled(recipes)
+    return Compiled(blocks, recipes)
 
 
 def _runs(recipe: BlockRecipe) -> bool:
