@@ -6,6 +6,7 @@ import json
 import os
 import statistics
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,3 +67,58 @@ def child(python: Path, code: str, *arguments: str) -> dict[str, Any]:
     if done.returncode:
         raise RuntimeError(f"benchmark process failed:\n{done.stderr[-4000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+class Worker:
+    """A process that does one thing whenever it is told to, so that several can take turns.
+
+    ``code`` prints JSON: "ready" when it may be told, and then reads a line; and what it found.
+    """
+
+    def __init__(self, python: Path, code: str, *arguments: str) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1"}
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [str(python), "-W", "ignore", "-c", code, *arguments],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+        self.read("ready")
+
+    def read(self, key: str) -> Any:
+        """Skip to the message that is or has ``key``."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue  # what a library prints
+            if message == key or (isinstance(message, dict) and key in message):
+                return message
+        self.errors.seek(0)
+        raise RuntimeError(f"benchmark process failed:\n{self.errors.read()[-4000:]}")
+
+    def go(self) -> None:
+        """Tell it to do its thing."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def write_checkpoint(folder: str, config: dict[str, Any]) -> None:
+    """Let the product draw the weights of a Llama that both sides start from."""
+    code = (
+        "import json, sys, transformers, hfpaddle.transformers as hf\n"
+        "hf.set_seed(0)\n"
+        "config = transformers.LlamaConfig(**json.loads(sys.argv[2]))\n"
+        "hf.LlamaForCausalLM(config).save_pretrained(sys.argv[1])\n"
+    )
+    command = [str(OURS), "-W", "ignore", "-c", code, folder, json.dumps(config)]
+    subprocess.run(command, check=True, capture_output=True)
