@@ -12,6 +12,7 @@ from hfpaddle.core.errors import DeviceError, MissingFeatureError
 from hfpaddle.torch._create import TYPED, Size, meta_tensor, tensor
 from hfpaddle.torch._device import device, device_of, is_meta, place_of
 from hfpaddle.torch._dtypes import BY_NAME, HALVES, NAMES, as_dtype, category
+from hfpaddle.torch._half import lifted
 from hfpaddle.torch._promote import title
 from hfpaddle.torch._switch import added, by_caller, property_by_caller
 
@@ -272,7 +273,7 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
         value = paddle.cast(value, self.dtype)
     elif isinstance(value, np.generic):
         value = value.item()
-    _original_setitem(self, as_index(index), value)
+    _set(self, as_index(index, self.shape), value)
 
 
 def check_writable_leaf(self: Tensor) -> None:
@@ -283,30 +284,92 @@ def check_writable_leaf(self: Tensor) -> None:
         )
 
 
-def as_index(index: Any) -> Any:
-    """An index in the terms that Paddle knows. Raises: ValueError for a negative step."""
-    if isinstance(index, tuple):
-        return tuple(as_index(part) for part in index)
+def as_index(index: Any, shape: Any = None) -> Any:
+    """An index in the terms that Paddle knows.
+
+    Raises: ValueError for a negative step; IndexError for an index beyond ``shape`` (Paddle's
+        kernel would read whatever lies there).
+    """
+    if isinstance(index, list) and len(index) < 32 and any(_is_part(part) for part in index):
+        index = tuple(index)  # as torch, and numpy of old, read a list of lists
+    parts = index if isinstance(index, tuple) else (index,)
+    taken = [_as_part(part) for part in parts]
+    if shape is not None and any(isinstance(part, Tensor) for part in taken):
+        _check_bounds(taken, shape)
+    return tuple(taken) if isinstance(index, tuple) else taken[0]
+
+
+def _is_part(part: Any) -> bool:
+    return part is None or part is Ellipsis or isinstance(part, (list, tuple, slice, Tensor))
+
+
+def _as_part(index: Any) -> Any:
     if isinstance(index, slice):
-        if index.step is not None and index.step < 1:
+        if index.step is not None and not isinstance(index.step, Tensor) and index.step < 1:
             raise ValueError("step must be greater than zero")
         return index
-    if isinstance(index, range):
-        return list(index)
-    if isinstance(index, np.ndarray):
-        return tensor(index)
+    if isinstance(index, (range, list, tuple, np.ndarray)):
+        made = tensor(list(index) if isinstance(index, range) else index)
+        # An empty list is floating; as an index it is none of the items.
+        return paddle.cast(made, "int64") if not made.size else made
     if isinstance(index, np.generic):
         return index.item()
+    if isinstance(index, Tensor) and category(index.dtype) > 1:
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    if isinstance(index, Tensor) and index.dtype is paddle.uint8:
+        return paddle.cast(index, "bool")  # a mask, as torch has it from its early days
     return index
+
+
+def _check_bounds(parts: list, shape: Any) -> None:
+    taken = sum(_width(part) for part in parts)
+    dim = 0
+    for part in parts:
+        if part is Ellipsis:
+            dim += len(shape) - taken
+        elif isinstance(part, Tensor) and category(part.dtype) == 1 and dim < len(shape):
+            if part.place.is_cpu_place() and part.size:
+                low, high = int(paddle.min(part)), int(paddle.max(part))
+                if low < -shape[dim] or high >= shape[dim]:
+                    wrong = low if low < -shape[dim] else high
+                    raise IndexError(
+                        f"index {wrong} is out of bounds for dimension {dim} with size {shape[dim]}"
+                    )
+        dim += _width(part)
+
+
+def _width(part: Any) -> int:
+    """Dimensions of the indexed tensor that one part of an index speaks of."""
+    if part is None or part is Ellipsis or isinstance(part, bool):
+        return 0
+    masks = isinstance(part, Tensor) and part.dtype is paddle.bool
+    return part.ndim if masks else 1
 
 
 def __getitem__(self: Tensor, index: Any) -> Tensor:
     if type(index) is int:
         return _original_getitem(self, index)
-    return _original_getitem(self, as_index(index))
+    index = as_index(index, self.shape)
+    if isinstance(index, tuple) and None in [p for p in index if not isinstance(p, Tensor)]:
+        return _with_new_axes(self, index)
+    return _original_getitem(self, index)
+
+
+def _with_new_axes(self: Tensor, index: tuple) -> Tensor:
+    """Paddle puts a new axis elsewhere where an int follows: make the axes first, then index."""
+    taken, at, axes = sum(_width(part) for part in index), 0, []
+    for part in index:
+        if part is None:
+            axes.append(at)
+        at += self.ndim - taken if part is Ellipsis else 1 if part is None else _width(part)
+    parts = tuple(slice(None) if part is None else part for part in index)
+    whole = all(p is Ellipsis or (isinstance(p, slice) and p == slice(None)) for p in parts)
+    wider = paddle.unsqueeze(self, axes)
+    return wider if whole else _original_getitem(wider, parts)
 
 
 _original_getitem, _original_setitem = Tensor.__getitem__, Tensor.__setitem__
+_set = lifted(_original_setitem)
 by_caller(Tensor, "__getitem__", __getitem__, "ranges and numpy indices; negative steps refused")
 by_caller(Tensor, "__setitem__", __setitem__, "casts the value; refuses leaves that require grad")
 

@@ -52,7 +52,7 @@ def narrowed(value: Any, dtype: Any) -> Any:
     return value
 
 
-def as_torch(error: ValueError) -> RuntimeError:
+def as_torch(error: Exception) -> RuntimeError:
     """Paddle's complaint about shapes as the kind of error that torch raises."""
     text = str(error)
     start = text.find("(InvalidArgument)")
@@ -74,6 +74,10 @@ def lifted(function: Callable) -> Callable:
             dtype = half_dtype((*args, *kwargs.values()))
             if dtype is None:
                 raise
+        except Exception as error:
+            if type(error).__name__ == "EnforceNotMet":  # Paddle has two classes of the name
+                raise RuntimeError(str(error)) from error
+            raise
         wide = {name: widened(value) for name, value in kwargs.items()}
         return narrowed(function(*widened(args), **wide), dtype)
 

@@ -25,6 +25,23 @@ def _value(value: Any, like: Tensor) -> Tensor:
     return _cast(value, like.dtype, like)
 
 
+def check_index(index: Tensor, size: int, low: int = 0, kind: type = IndexError) -> None:
+    """Refuse an index outside [low, size), where Paddle's kernels read or write what lies there.
+
+    Only on the CPU: elsewhere the look would wait for the device.
+    """
+    if not index.place.is_cpu_place() or 0 in index.shape or category(index.dtype) != 1:
+        return
+    least, most = int(paddle.min(index)), int(paddle.max(index))
+    if least < low or most >= size:
+        wrong = least if least < low else most
+        raise kind(f"index out of range in self: index {wrong} is out of bounds for size {size}")
+
+
+def _shape_of_both(a: Tensor, b: Tensor) -> list[int]:
+    return lifted(paddle.broadcast_shape)(list(a.shape), list(b.shape))
+
+
 def where(condition, input=None, other=None, *, out=None):
     """``input`` where the condition holds, else ``other``; alone, the indices where it does."""
     if input is None and other is None:
@@ -38,8 +55,8 @@ def where(condition, input=None, other=None, *, out=None):
         x, y, _ = operands(FUNCTIONS["mul"](_neutral(input, other, condition), input), other)
     else:
         x, y, _ = operands(input, other)
-    shape = paddle.broadcast_shape(list(x.shape), list(y.shape))
-    shape = paddle.broadcast_shape(shape, list(condition.shape))
+    shape = _shape_of_both(x, y)
+    shape = lifted(paddle.broadcast_shape)(shape, list(condition.shape))
     x, y, condition = (paddle.expand(v, shape) for v in (x, y, condition.astype("bool")))
     return _given(lifted(paddle.where)(condition, x, y), out)
 
@@ -66,7 +83,7 @@ def masked_fill(input, mask, value) -> Tensor:
 
 def masked_select(input, mask, *, out=None) -> Tensor:
     """The items where ``mask`` is True, in one dimension."""
-    shape = paddle.broadcast_shape(list(input.shape), list(mask.shape))
+    shape = _shape_of_both(input, mask)
     return _given(
         paddle.masked_select(paddle.expand(input, shape), paddle.expand(mask, shape)), out
     )
@@ -96,6 +113,7 @@ def gather(input, dim, index, *, sparse_grad=False, out=None) -> Tensor:
         raise RuntimeError("gather(): Expected dtype int32/int64 for index")
     if not input.ndim:
         return input.clone()
+    check_index(index, input.shape[dim], kind=RuntimeError)
     found = lifted(paddle.take_along_axis)(input, index, dim, broadcast=False)
     return _given(found, out)
 
@@ -109,6 +127,7 @@ def take_along_dim(input, indices, dim=None, *, out=None) -> Tensor:
 
 def take(input, index) -> Tensor:
     """Items of the flattened tensor."""
+    check_index(index, input.size, -input.size)
     return paddle.index_select(input.flatten(), index.flatten(), 0).reshape(index.shape)
 
 
@@ -119,6 +138,8 @@ _REDUCES = {None: "assign", "add": "add", "sum": "add", "multiply": "multiply", 
 def scatter(input, dim, index, src=None, *, value=None, reduce=None, include_self=True) -> Tensor:
     """``src`` (tensor or number) written at ``index`` along ``dim``."""
     src = value if src is None else src
+    if input.ndim:
+        check_index(index, input.shape[dim], kind=RuntimeError)
     if not isinstance(src, Tensor):
         src = paddle.full(index.shape, src, input.dtype)
     elif src.dtype is not input.dtype:
@@ -142,17 +163,21 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True) -> Tens
 
 def index_select(input, dim, index, *, out=None) -> Tensor:
     """The slices at ``index`` along ``dim``."""
+    if input.ndim:
+        check_index(index, input.shape[dim])
     return _given(paddle.index_select(input, index.flatten(), dim), out)
 
 
 def index_add(input, dim, index, source, *, alpha=1, out=None) -> Tensor:
     """``alpha * source`` added to the slices at ``index``."""
+    check_index(index, input.shape[dim])
     source = source if alpha == 1 else FUNCTIONS["mul"](source, alpha)
     return _given(lifted(paddle.index_add)(input, index, dim, source), out)
 
 
 def index_copy(input, dim, index, source) -> Tensor:
     """``source`` written to the slices at ``index``."""
+    check_index(index, input.shape[dim])
     result = input.clone()
     result[(slice(None),) * (dim % input.ndim) + (index,)] = source
     return result
@@ -160,6 +185,7 @@ def index_copy(input, dim, index, source) -> Tensor:
 
 def index_fill(input, dim, index, value) -> Tensor:
     """``value`` written to the slices at ``index``."""
+    check_index(index, input.shape[dim], -input.shape[dim])
     result = input.clone()
     result[(slice(None),) * (dim % input.ndim) + (index,)] = value
     return result
@@ -167,7 +193,18 @@ def index_fill(input, dim, index, value) -> Tensor:
 
 def index_put(input, indices, values, accumulate=False) -> Tensor:
     """``values`` written (or added) at a tuple of index tensors."""
+    if all(isinstance(index, Tensor) and category(index.dtype) == 1 for index in indices):
+        for index, size in zip(indices, input.shape, strict=False):
+            check_index(index, size, -size)
     return paddle.index_put(input, tuple(indices), _value(values, input), accumulate)
+
+
+def index_reduce(input, dim, index, source, reduce, *, include_self=True) -> Tensor:
+    """Slices of ``source`` combined at ``index`` by "prod", "mean", "amax" or "amin"."""
+    check_index(index, input.shape[dim])
+    shape = [-1 if d == dim % input.ndim else 1 for d in range(input.ndim)]
+    spread = paddle.expand(paddle.reshape(index, shape), source.shape)
+    return scatter(input, dim, spread, source, reduce=reduce, include_self=include_self)
 
 
 def isin(elements, test_elements, *, assume_unique=False, invert=False) -> Tensor:
@@ -231,7 +268,7 @@ def triu(input, diagonal=0, *, out=None) -> Tensor:
 
 _PURE = (
     "masked_fill masked_scatter scatter scatter_add scatter_reduce index_add index_copy index_fill "
-    "index_put tril triu"
+    "index_put index_reduce tril triu"
 ).split()
 _OTHERS = (
     "masked_select nonzero argwhere gather take_along_dim take index_select isin equal isclose "

@@ -140,7 +140,11 @@ def amin(input, dim=(), keepdim=False, *, out=None) -> Tensor:
 
 def _pick(x: Tensor, index: Tensor, dim: int) -> Tensor:
     """Values of ``x`` at ``index`` ``[..., 1, ...]`` along ``dim``."""
-    return _take(x, index, dim, broadcast=False) if x.ndim else x
+    if not x.ndim:
+        return x
+    if x.dtype is paddle.bool:
+        return _take(x.astype("uint8"), index, dim, broadcast=False).astype("bool")
+    return _take(x, index, dim, broadcast=False)
 
 
 def _extreme(kind, find, whole, input, dim, keepdim, out):
@@ -236,6 +240,8 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
 
 def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     """The ``k``-th smallest item (from 1) and its index."""
+    if input.ndim and not 1 <= k <= input.shape[dim]:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
     values, index = sort(input, dim)
     at = paddle.full([1], int(k) - 1, "int64")
     pair = (paddle.index_select(v, at, dim) for v in (values, index))
@@ -373,7 +379,9 @@ def log_softmax(input, dim=None, dtype=None) -> Tensor:
 def _softmax(function, input, dim, dtype) -> Tensor:
     kind = as_dtype(dtype) or input.dtype
     if category(kind) < 2:
-        raise RuntimeError(f"\"softmax_lastdim_kernel_impl\" not implemented for '{title(kind)}'")
+        raise NotImplementedError(
+            f"\"softmax_lastdim_kernel_impl\" not implemented for '{title(kind)}'"
+        )
     x = input.astype(kind)
     if not x.ndim:
         return function(x.reshape([1]), 0).reshape([])

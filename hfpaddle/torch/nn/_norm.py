@@ -18,6 +18,7 @@ from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.torch import _sums
 from hfpaddle.torch._dtypes import FLOATING, HALVES
 from hfpaddle.torch._half import lifted
+from hfpaddle.torch._index import check_index
 
 Tensor = paddle.Tensor
 
@@ -66,6 +67,7 @@ def embedding(
             f"embedding: max_norm={max_norm} and scale_grad_by_freq={scale_grad_by_freq} have no "
             "implementation here. Leave them out."
         )
+    check_index(input, weight.shape[0])
     out = P.embedding(input, weight)
     if padding_idx is None or out.stop_gradient:
         return out
