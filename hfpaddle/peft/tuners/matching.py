@@ -135,7 +135,7 @@ def all_linear(model: nn.Layer, task_type: Any) -> set[str]:
     head = model.get_output_embeddings()
     if head is None and task_type == TaskType.SEQ_CLS:
         heads = (getattr(model, name, None) for name in SEQ_CLS_HEAD_NAMES)
-        head = next((layer for layer in heads if layer is not None), None)
+        head = next((layer for layer in heads if isinstance(layer, nn.Layer)), None)
     if head is not None:
         found -= {n for n, m in model.named_sublayers() if m is head}
     return found - below

@@ -217,9 +217,10 @@ class BaseTuner(nn.Layer):
     def _inject_at(self, model: nn.Layer, key: str, peft_config: Any, adapter_name: str) -> None:
         if layers.in_experts(model, key):
             raise UnsupportedArgumentError(
-                f"target_modules={peft_config.target_modules!r} means {key!r}, a part of one "
-                "expert. transformers 5 keeps experts fused, so such adapters could not be "
-                "exchanged. Target attention and shared layers, or exclude_modules='.*experts.*'."
+                f"target_modules={peft_config.target_modules!r} means {key!r}, a part of a "
+                "mixture of experts. transformers 5 keeps routers and experts as bare parameters, "
+                "so such adapters could not be exchanged. Target attention and shared layers, or "
+                "use exclude_modules, e.g. '.*mlp.(gate|experts.*)'."
             )
         parent, target, target_name = get_submodules(model, key)
         self._create_and_replace(

@@ -127,11 +127,15 @@ def embed_scale(module: Any) -> paddle.Tensor | None:
 
 
 def in_experts(model: nn.Layer, name: str) -> bool:
-    """Whether the module ``name`` belongs to one expert of a mixture that upstream keeps fused."""
+    """Whether the module ``name`` is a part of a mixture that upstream keeps as bare parameters:
+    one expert, or the router.
+    """
     from hfpaddle.layers.moe import SparseMoe
 
     parts = name.split(".")
-    for i, part in enumerate(parts[:-1]):
-        if part == "experts" and parts[i + 1].isdigit():
+    for i, part in enumerate(parts):
+        expert = part == "experts" and i + 1 < len(parts) and parts[i + 1].isdigit()
+        router = part == "gate" and i == len(parts) - 1
+        if expert or router:
             return isinstance(model.get_submodule(".".join(parts[:i])), SparseMoe)
     return False
