@@ -286,3 +286,28 @@ def test_tensors_are_torchs_in_a_script_that_does_not_import_torch(tmp_path, pac
         """,
     )
     assert lines == ["torch.Size([2]) tensor([1]) tensor([2.]) False"]
+
+
+def test_names_of_submodules_that_need_torch_upstream(tmp_path):
+    lines = run(
+        tmp_path,
+        """
+        from transformers.trainer import TRAINER_STATE_NAME, Trainer
+        from transformers.trainer_pt_utils import DistributedLengthGroupedSampler as Missing
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.models.llama import modeling_llama
+        print(TRAINER_STATE_NAME, Trainer.__module__, modeling_llama.__name__)
+        for use in (Missing, get_model_conversion_mapping):
+            try:
+                use(1)
+            except NotImplementedError as error:
+                print(type(error).__name__)
+        try:
+            from transformers.trainer import nonsense
+        except ImportError as error:
+            print(error.name)
+        """,
+    )
+    first = "trainer_state.json hfpaddle.transformers.trainer "
+    first += "hfpaddle.transformers.models.llama.modeling_llama"
+    assert lines == [first, *["MissingFeatureError"] * 2, "hfpaddle.transformers.trainer"]

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import functools
 import importlib
 import importlib.util
 import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hfpaddle.core.errors import nearest
@@ -80,7 +83,11 @@ def mirror(name: str) -> Any:
     _import_module("hfpaddle.transformers")
     if path:
         _register(path)
-    return _import_module(f"hfpaddle.{name}")
+    module = _import_module(f"hfpaddle.{name}")
+    if path and "__getattr__" not in vars(module) and type(module) is ModuleType:
+        resolve_in = _import_module("hfpaddle.transformers.mirror").resolve_in
+        module.__getattr__ = functools.partial(resolve_in, path)  # names of upstream's that we lack
+    return module
 
 
 def _register(path: str) -> None:
@@ -89,10 +96,23 @@ def _register(path: str) -> None:
     parts = path.split(".")
     for end in range(1, len(parts) + 1):
         part = ".".join(parts[:end])
-        if importlib.util.find_spec(f"transformers.{part}") is None:
+        if not _upstream_has(part):
             missing = f"transformers.{part}"
             raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
         register(part)
+
+
+def _upstream_has(path: str) -> bool:
+    """Whether transformers has a module of that path. Looked up in its folder: the import system
+    would import the modules above it, and many of those need the real torch.
+    """
+    import transformers
+
+    place = Path(transformers.__path__[0]).joinpath(*path.split("."))
+    if place.is_dir() or place.with_suffix(".py").is_file():
+        return True
+    # Modules by their older names, which transformers knows at the top level.
+    return "." not in path and importlib.util.find_spec(f"transformers.{path}") is not None
 
 
 def _register_submodules(module: Any, name: str, fromlist: Any) -> None:

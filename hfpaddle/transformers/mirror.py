@@ -16,6 +16,7 @@ import transformers
 from hfpaddle.core.errors import nearest
 from hfpaddle.core.stand_in import stand_in as make_stand_in
 from hfpaddle.modeling import registry
+from hfpaddle.transformers.upstream_names import names_in, value_of
 
 PACKAGE = "hfpaddle.transformers"
 _MODELING = "hfpaddle.modeling"
@@ -173,10 +174,17 @@ def resolve(name: str, where: str = PACKAGE) -> Any:
 
 
 def resolve_in(path: str, name: str) -> Any:
-    """Return what ``name`` stands for in the mirror of ``transformers.<path>``."""
+    """Return what ``name`` stands for in the mirror of ``transformers.<path>``.
+
+    Raises: AttributeError if upstream has no such name there.
+    """
+    if name.startswith("__"):
+        raise AttributeError(name)
     try:
         return resolve(name, f"{PACKAGE}.{path}")
-    except AttributeError:
-        if _TORCH_FREE.fullmatch(path) is None:
-            raise
-        return getattr(importlib.import_module(f"transformers.{path}"), name)
+    except AttributeError as error:
+        if _TORCH_FREE.fullmatch(path) is not None:
+            return getattr(importlib.import_module(f"transformers.{path}"), name)
+        if name not in names_in(path):
+            raise error
+        return value_of(path, name)

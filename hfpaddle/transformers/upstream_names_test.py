@@ -1,0 +1,20 @@
+import pytest
+
+from hfpaddle.core.errors import MissingFeatureError
+from hfpaddle.transformers.mirror import resolve_in
+from hfpaddle.transformers.upstream_names import names_in
+
+
+def test_constants_keep_their_value_and_code_raises_when_used():
+    assert resolve_in("trainer", "TRAINER_STATE_NAME") == "trainer_state.json"
+    sampler = resolve_in("trainer_pt_utils", "DistributedLengthGroupedSampler")
+    with pytest.raises(MissingFeatureError, match="DistributedLengthGroupedSampler"):
+        sampler([1, 2])
+
+
+def test_names_that_upstream_lacks_are_missing():
+    with pytest.raises(AttributeError, match="nonsense"):
+        resolve_in("trainer", "nonsense")
+    with pytest.raises(AttributeError):
+        resolve_in("trainer", "__path__")
+    assert names_in("no.such.module") == {}
