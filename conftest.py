@@ -6,10 +6,13 @@ must see Paddle's own methods, whichever tests ran before them in the same proce
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent
+# Set to 1, every test runs with the methods on: code of hfpaddle's own must not notice.
+EVERYWHERE = os.environ.get("HFPADDLE_TEST_METHODS_ON") == "1"
 # Beginnings of the paths whose tests stand for scripts.
 SCRIPTS = (
     "hfpaddle/torch/",
@@ -31,10 +34,16 @@ def pytest_runtest_setup(item) -> None:
     logs = sys.modules.get("hfpaddle.core.logging")
     if logs is not None:
         logs.warn_once.cache_clear()  # what another test has said is news to this one
+    scripts = item.path.relative_to(ROOT).as_posix().startswith(SCRIPTS)
     surface = sys.modules.get("hfpaddle.torch")
+    if EVERYWHERE:
+        import hfpaddle.torch as surface
+
+        if not scripts:  # the test's own code speaks Paddle's language
+            surface._switch._callers[item.module.__name__] = surface._switch._LIBRARY
     if surface is None:
         return
-    if item.path.relative_to(ROOT).as_posix().startswith(SCRIPTS):
+    if EVERYWHERE or scripts:
         surface.install_methods()
     else:
         surface.uninstall_methods()

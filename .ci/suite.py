@@ -43,10 +43,18 @@ LINT = [
     Part("pyright", [str(MAIN / "pyright")]),
     pytest("structure", MAIN, "hfpaddle/structure_test.py"),
 ]
+# Code of our own must not notice that scripts have torch's methods on Paddle's tensors.
+METHODS_ON = pytest("methods on", MAIN, "hfpaddle", "converters", "kernels")
+METHODS_ON.command += [
+    f"--ignore=hfpaddle/{name}"
+    for name in ("structure_test.py", "wheel_test.py", "hook", "torch", "torchvision", "cli")
+]
+METHODS_ON.command[:0] = ["env", "HFPADDLE_TEST_METHODS_ON=1"]
 TESTS = [
     pytest(
         "product", MAIN, "hfpaddle", "converters", "kernels", "--ignore=hfpaddle/structure_test.py"
     ),
+    METHODS_ON,
     pytest("null device", MAIN, "compat_tests/nulldev"),
     # Two workers, each with one thread: the reference and ours would fight over the cores.
     pytest("compat", COMPAT, "compat_tests", "--ignore=compat_tests/nulldev", "-n", "2"),
