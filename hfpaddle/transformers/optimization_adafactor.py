@@ -6,13 +6,18 @@ import math
 from typing import Any
 
 import paddle
+from paddle import _C_ops
 
+from hfpaddle.torch._reduce import mean
 from hfpaddle.torch.optim import Optimizer
 from hfpaddle.torch.optim.lr_scheduler import LambdaLR
 
 
 def _rms(tensor: paddle.Tensor) -> paddle.Tensor:
-    return paddle.linalg.norm(tensor) / math.sqrt(math.prod(tensor.shape))
+    # Not paddle.linalg.norm: on 15 million items it is 1.3 % too small.
+    return paddle.sqrt(_C_ops.squared_l2_norm(tensor).reshape([])) / math.sqrt(
+        math.prod(tensor.shape)
+    )
 
 
 class Adafactor(Optimizer):
@@ -110,9 +115,9 @@ class Adafactor(Optimizer):
 
         if gradient.ndim < 2:
             return paddle.rsqrt(moved("exp_avg_sq", square))
-        row = moved("exp_avg_sq_row", square.mean(axis=-1))
-        column = moved("exp_avg_sq_col", square.mean(axis=-2))
-        row = paddle.rsqrt(row / row.mean(axis=-1, keepdim=True))
+        row = moved("exp_avg_sq_row", mean(square, -1))
+        column = moved("exp_avg_sq_col", mean(square, -2))
+        row = paddle.rsqrt(row / mean(row, -1, keepdim=True))
         return row.unsqueeze(-1) * paddle.rsqrt(column).unsqueeze(-2)
 
 

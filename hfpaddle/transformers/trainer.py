@@ -246,6 +246,7 @@ class Trainer(
         self._train_batch_size = batch_size or self._train_batch_size
         loader = self.get_train_dataloader()
         plan = self.plan_training(loader)
+        self._walk_model()
         progress = self._begin(plan, resume_from_checkpoint)
         self._announce(plan)
         start = time.time()
@@ -334,6 +335,7 @@ class Trainer(
         """One pass over the data, or what is left of it."""
         args = self.args
         self._epoch, self._epoch_ended = epoch, False
+        self._walk_model()
         set_epoch(loader, epoch)
         self._feed = self._open_feed(loader, progress)
         done = self._batches_given // args.gradient_accumulation_steps
@@ -412,7 +414,7 @@ class Trainer(
             self._tr_loss = self._tr_loss + loss
 
     def _clear_gradients(self) -> None:
-        for parameter in self.model.parameters():
+        for parameter in self._parameters_of(self.model):
             parameter.clear_gradient(False)
 
     def _maybe_log_save_evaluate(
@@ -475,7 +477,7 @@ class Trainer(
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """Forward and backward of one batch. Returns its loss, detached."""
-        model.train()
+        self._switch_to_training(model)
         if callable(getattr(self.optimizer, "train", None)):
             self.optimizer.train()
         inputs = self._prepare_inputs(inputs)

@@ -215,9 +215,7 @@ class SetupMixin:
         main = getattr(self.model, "main_input_name", "input_ids")
         if main not in inputs or not hasattr(self.model, "num_parameters"):
             return 0
-        return (
-            6 * math.prod(inputs[main].shape) * self.model.num_parameters(exclude_embeddings=True)
-        )
+        return 6 * math.prod(inputs[main].shape) * self._model_size()  # type: ignore[attr-defined]
 
     def store_flos(self) -> None:
         self.state.total_flos += self.current_flos

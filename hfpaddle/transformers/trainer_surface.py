@@ -36,6 +36,10 @@ class SurfaceMixin:
     place_model_on_device = True
     _accelerator: Any = None
     _scaler: Any = None
+    _walked: Any = None
+    _parameters: Any = ()
+    _layers: Any = ()
+    _size: int | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -99,6 +103,27 @@ class SurfaceMixin:
                 "gradient_checkpointing_enable. Leave it out, or give the model that method."
             )
 
+    # What is found out once a pass: walking through a model takes as long as a small layer
+
+    def _walk_model(self) -> None:
+        self._walked = self.model
+        self._parameters = self.model.parameters()
+        self._layers = self.model.sublayers(include_self=True)
+        self._size = None
+
+    def _parameters_of(self, model: Any) -> list[paddle.Tensor]:
+        return self._parameters if model is self._walked else model.parameters()
+
+    def _switch_to_training(self, model: Any) -> None:
+        if model is not self._walked or not all(layer.training for layer in self._layers):
+            model.train()
+
+    def _model_size(self) -> int:
+        """Count the parameters that are no embeddings."""
+        if self._size is None or self._walked is not self.model:
+            self._size = self.model.num_parameters(exclude_embeddings=True)
+        return self._size
+
     # Gradients of plug-in devices
 
     def _adds_gradients(self, count: int) -> bool:
@@ -107,13 +132,13 @@ class SurfaceMixin:
         Paddle's wheel adds a second gradient to the first on the host, also where both lie on a
         custom device; the process dies if the host cannot read that memory.
         """
-        first = next(iter(self.model.parameters()), None)
+        first = next(iter(self._parameters_of(self.model)), None)
         return count > 1 and first is not None and first.place.is_custom_place()
 
     @paddle.no_grad()
     def _set_aside(self, sums: dict[int, paddle.Tensor]) -> None:
         """Add each parameter's gradient to ``sums`` and clear it."""
-        for parameter in self.model.parameters():
+        for parameter in self._parameters_of(self.model):
             gradient = parameter.grad
             if gradient is not None:
                 kept = sums.get(id(parameter))
@@ -122,7 +147,7 @@ class SurfaceMixin:
                 parameter.clear_gradient(False)
 
     def _put_back(self, sums: dict[int, paddle.Tensor]) -> None:
-        for parameter in self.model.parameters():
+        for parameter in self._parameters_of(self.model):
             if id(parameter) in sums:
                 parameter.grad = sums[id(parameter)]
 
