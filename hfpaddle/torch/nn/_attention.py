@@ -10,6 +10,7 @@ from typing import Any
 
 import paddle
 
+from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.torch._half import lifted
 from hfpaddle.torch.nn._activation import dropout, softmax
 from hfpaddle.torch.nn._norm import linear
@@ -106,6 +107,18 @@ def _merged_mask(attn_mask, key_padding_mask, dtype, heads: int) -> Tensor | Non
     return merged
 
 
+def _extra_keys(B, bias_k, bias_v, zero, E, dtype) -> tuple[list[Tensor], list[Tensor]]:
+    """Keys and values ``[1, B, E]`` that follow the projected ones: learnt, zero, or both."""
+    keys, values = [], []
+    if bias_k is not None and bias_v is not None:
+        keys.append(paddle.expand(bias_k, [1, B, E]))
+        values.append(paddle.expand(bias_v, [1, B, E]))
+    if zero:
+        keys.append(paddle.zeros([1, B, E], dtype))
+        values.append(keys[-1])
+    return keys, values
+
+
 def multi_head_attention_forward(
     query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int,
     in_proj_weight: Tensor | None, in_proj_bias: Tensor | None, bias_k: Tensor | None,
@@ -121,10 +134,10 @@ def multi_head_attention_forward(
 
     Returns: ``[S, B, E]`` and the weights ``[B, S, T]`` (``[B, N, S, T]`` if not averaged) or None.
     """
-    if any(x is not None for x in (bias_k, bias_v, static_k, static_v)) or add_zero_attn:
-        raise NotImplementedError(
-            "multi_head_attention: add_bias_kv, add_zero_attn and static keys have no "
-            "implementation here."
+    if static_k is not None or static_v is not None:
+        raise UnsupportedArgumentError(
+            "multi_head_attention: static_k and static_v have no implementation here. Pass the "
+            "keys and values with their projections."
         )
     unbatched = query.ndim == 2
     if unbatched:
@@ -135,6 +148,11 @@ def multi_head_attention_forward(
     separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else ()
     packed = None if use_separate_proj_weight else in_proj_weight
     projected = _projected(query, key, value, E, packed, in_proj_bias, separate)
+    extra = _extra_keys(B, bias_k, bias_v, add_zero_attn, E, projected[1].dtype)
+    projected[1:] = [
+        paddle.concat([x, *more]) if more else x
+        for x, more in zip(projected[1:], extra, strict=True)
+    ]
     q, k, v = (
         paddle.transpose(paddle.reshape(x, [x.shape[0], B, num_heads, -1]), [1, 2, 0, 3])
         for x in projected
@@ -142,6 +160,10 @@ def multi_head_attention_forward(
     if is_causal and attn_mask is None:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     mask = _merged_mask(attn_mask, key_padding_mask, q.dtype, num_heads)
+    if mask is not None and extra[0]:  # the added keys are seen by all
+        mask = paddle.concat(
+            [mask, paddle.zeros([*mask.shape[:-1], len(extra[0])], mask.dtype)], -1
+        )
     weights = _weights(q, k, mask, 1.0 / math.sqrt(E // num_heads))
     weights = dropout(weights, dropout_p, training=training)
     out = paddle.transpose(_matmul(weights, v), [2, 0, 1, 3])

@@ -23,8 +23,8 @@ from hfpaddle.torch._index import check_index
 Tensor = paddle.Tensor
 
 __all__ = [
-    "batch_norm", "bilinear", "embedding", "group_norm", "instance_norm", "layer_norm", "linear",
-    "local_response_norm", "normalize", "one_hot", "rms_norm",
+    "batch_norm", "bilinear", "embedding", "embedding_bag", "group_norm", "instance_norm",
+    "layer_norm", "linear", "local_response_norm", "normalize", "one_hot", "rms_norm",
 ]  # fmt: skip
 
 
@@ -75,6 +75,59 @@ def embedding(
     # Paddle would return zeros for the row; torch returns it and stops its gradient alone.
     pad = paddle.unsqueeze(paddle.equal(input, paddle.full([], padding_idx, input.dtype)), -1)
     return paddle.where(pad, out.detach(), out)
+
+
+def embedding_bag(
+    input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
+    norm_type: float = 2.0, scale_grad_by_freq: bool = False, mode: str = "mean",
+    sparse: bool = False, per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False, padding_idx: int | None = None,
+) -> Tensor:  # fmt: skip
+    """Rows of ``weight`` ``[V, H]`` put together bag by bag: ``[bags, H]``; empty bags are 0.
+
+    Args:
+        input: ``[bags, n]``, or ``[n]`` with ``offsets`` ``[bags]`` where each bag begins.
+        mode: "sum", "mean" or "max"; ``per_sample_weights`` only with "sum".
+        padding_idx: rows that do not count.
+    """
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError("embedding_bag: per_sample_weights is only for mode='sum'")
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError("if input is 2D, then offsets has to be None")
+        bags, each = input.shape
+        bag = paddle.repeat_interleave(paddle.arange(bags), each)
+    else:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        starts = [int(o) for o in offsets.tolist()]
+        starts = starts[:-1] if include_last_offset else starts
+        bags, counts = len(starts), np.diff([*starts, input.shape[0]])
+        bag = paddle.to_tensor(np.repeat(np.arange(bags), counts), dtype="int64")
+    index = paddle.reshape(input, [-1])
+    rows = embedding(index, weight, None, max_norm, norm_type, scale_grad_by_freq)
+    if per_sample_weights is not None:
+        rows = paddle.multiply(rows, paddle.reshape(per_sample_weights, [-1, 1]))
+    if padding_idx is not None:
+        padding_idx %= weight.shape[0]
+        keep = paddle.nonzero(paddle.not_equal(index, paddle.full([], padding_idx, index.dtype)))
+        keep = paddle.reshape(keep, [-1])
+        rows, bag = paddle.index_select(rows, keep), paddle.index_select(bag, keep)
+    empty = paddle.zeros([bags, weight.shape[1]], rows.dtype)
+    if 0 in rows.shape:
+        return empty
+    if mode == "max":
+        spread = paddle.expand_as(paddle.unsqueeze(bag, 1), rows)
+        return paddle.put_along_axis(
+            empty, spread, rows, 0, "amax", include_self=False, broadcast=False
+        )
+    out = paddle.index_add(empty, bag, 0, rows)
+    if mode == "sum":
+        return out
+    sizes = paddle.bincount(bag, minlength=bags)
+    return paddle.divide(out, paddle.unsqueeze(paddle.clip(sizes, min=1), 1).astype(out.dtype))
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

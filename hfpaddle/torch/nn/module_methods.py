@@ -19,6 +19,7 @@ from hfpaddle.core.logging import warn_once
 from hfpaddle.torch import _device
 from hfpaddle.torch._dtypes import FLOATING, as_dtype
 from hfpaddle.torch._switch import added, by_caller
+from hfpaddle.torch.nn import hooks
 from hfpaddle.torch.nn.modules.module import Module, _IncompatibleKeys
 from hfpaddle.torch.nn.parameter import Parameter
 
@@ -414,73 +415,6 @@ def set_extra_state(self: Module, state: Any) -> None:
     )
 
 
-# Backward hooks and the rest
-
-
-def _flat(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    if isinstance(value, (list, tuple)) or hasattr(value, "__iter__"):
-        return [t for item in value if not isinstance(item, str) for t in _flat(item)]
-    return []
-
-
-def register_full_backward_hook(self: Module, hook: Callable, prepend: bool = False) -> Any:
-    """Call ``hook(module, grad_input, grad_output)`` when the gradients have passed the module.
-
-    Raises: MissingFeatureError when the hook returns new gradients.
-    """
-
-    def after(module: Module, args: tuple, out: Any) -> None:
-        outputs = [t for t in _flat(out) if not t.stop_gradient]
-        inputs = [t for t in args if isinstance(t, Tensor)]
-        wanted = {i for i, t in enumerate(inputs) if not t.stop_gradient}
-        if not outputs:
-            return
-        grad_out: list[Any] = [None] * len(outputs)
-        grad_in: list[Any] = [None] * len(inputs)
-
-        def finish() -> None:
-            if hook(module, tuple(grad_in), tuple(grad_out)) is not None:
-                raise MissingFeatureError(
-                    "a full backward hook that returns gradients has no implementation here. "
-                    "Use tensor.register_hook on the input."
-                )
-
-        def at_output(index: int) -> Callable:
-            def seen(grad: Tensor) -> None:
-                grad_out[index] = grad
-                if not wanted and all(g is not None for g in grad_out):
-                    finish()
-
-            return seen
-
-        def at_input(index: int) -> Callable:
-            def seen(grad: Tensor) -> None:
-                grad_in[index] = grad
-                if all(grad_in[i] is not None for i in wanted):
-                    finish()
-
-            return seen
-
-        for index, tensor in enumerate(outputs):
-            tensor.register_hook(at_output(index))
-        for index in wanted:
-            inputs[index].register_hook(at_input(index))
-
-    return self.register_forward_post_hook(after)
-
-
-def register_full_backward_pre_hook(self: Module, hook: Callable, prepend: bool = False) -> Any:
-    """Not carried over."""
-    raise MissingFeatureError(
-        "Module.register_full_backward_pre_hook has no implementation here. Use "
-        "tensor.register_hook on the output."
-    )
-
-
 def compile(self: Module, *args: Any, **kwargs: Any) -> None:
     """Nothing to do: the module runs as it is. Says so once."""
     warn_once("Module.compile() has no effect: the module runs uncompiled.")
@@ -523,8 +457,9 @@ METHODS: dict[str, Any] = {
     "register_state_dict_post_hook": _registrar(
         "state_post", "Call ``hook(module, state_dict, prefix, metadata)`` after saving."
     ),
-    "register_full_backward_hook": register_full_backward_hook,
-    "register_full_backward_pre_hook": register_full_backward_pre_hook,
+    "register_full_backward_hook": hooks.register_full_backward_hook,
+    "register_full_backward_pre_hook": hooks.register_full_backward_pre_hook,
+    "register_backward_hook": hooks.register_full_backward_hook,
     "compile": compile,
     "_version": 1,
     "dump_patches": False,

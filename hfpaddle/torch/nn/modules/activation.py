@@ -103,10 +103,6 @@ class MultiheadAttention(Module):
                 f"embed_dim must be a positive multiple of num_heads, got embed_dim={embed_dim} "
                 f"and num_heads={num_heads}"
             )
-        if add_bias_kv or add_zero_attn:
-            raise NotImplementedError(
-                "MultiheadAttention: add_bias_kv and add_zero_attn have no implementation here."
-            )
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
         self.batch_first, self.head_dim = batch_first, embed_dim // num_heads
@@ -128,8 +124,10 @@ class MultiheadAttention(Module):
         made = empty_parameter([3 * embed_dim], device, dtype) if bias else None
         self.register_parameter("in_proj_bias", made)
         self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias, device, dtype)
-        self.bias_k = self.bias_v = None
-        self.add_zero_attn = False
+        for name in ("bias_k", "bias_v"):
+            made = empty_parameter([1, 1, embed_dim], device, dtype) if add_bias_kv else None
+            self.register_parameter(name, made)
+        self.add_zero_attn = add_zero_attn
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
@@ -141,6 +139,9 @@ class MultiheadAttention(Module):
         if self.in_proj_bias is not None:
             init.zeros_(self.in_proj_bias)
             init.zeros_(self.out_proj.bias)
+        for extra in (self.bias_k, self.bias_v):
+            if extra is not None:
+                init.xavier_normal_(extra)
 
     def forward(
         self, query, key, value, key_padding_mask=None, need_weights: bool = True, attn_mask=None,
@@ -151,8 +152,9 @@ class MultiheadAttention(Module):
             query, key, value = (paddle.transpose(x, [1, 0, 2]) for x in (query, key, value))
         out, weights = F.multi_head_attention_forward(
             query, key, value, self.embed_dim, self.num_heads, self.in_proj_weight,
-            self.in_proj_bias, None, None, False, self.dropout, self.out_proj.weight,
-            self.out_proj.bias, self.training, key_padding_mask, need_weights, attn_mask,
+            self.in_proj_bias, self.bias_k, self.bias_v, self.add_zero_attn, self.dropout,
+            self.out_proj.weight, self.out_proj.bias, self.training, key_padding_mask,
+            need_weights, attn_mask,
             not self._qkv_same_embed_dim, self.q_proj_weight, self.k_proj_weight,
             self.v_proj_weight, average_attn_weights=average_attn_weights, is_causal=is_causal,
         )  # fmt: skip

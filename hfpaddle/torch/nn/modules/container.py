@@ -126,6 +126,24 @@ class ModuleList(_Numbered, metaclass=Kin):
             return type(self)(list(self)[index])
         return self._sub_layers[str(_position(index, len(self)))]
 
+    def __repr__(self) -> str:
+        """Neighbours that look alike share a line, as in torch."""
+        shown: list[list[Any]] = []
+        for name, child in self._sub_layers.items():
+            text = repr(child).replace("\n", "\n  ")
+            if shown and shown[-1][2] == text:
+                shown[-1][1] = name
+            else:
+                shown.append([name, name, text])
+        if not shown:
+            return f"{type(self).__name__}()"
+        lines = [
+            f"  ({first}): {text}" if first == last else
+            f"  ({first}-{last}): {int(last) - int(first) + 1} x {text}"
+            for first, last, text in shown
+        ]  # fmt: skip
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
     def __delitem__(self, index: Any) -> None:
         children = list(self)
         del children[index]
