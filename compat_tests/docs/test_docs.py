@@ -19,7 +19,8 @@ from hfpaddle.modeling import registry
 from hfpaddle.transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/quick-start.md", "docs/generation.md", "docs/loading.md")
+PAGES = ("README.md", "docs/quick-start.md", "docs/generation.md", "docs/loading.md",
+         "docs/training.md")  # fmt: skip
 WORDS = "<pad> <s> </s> <unk> [MASK] The the sea is a paddle capital of France good bad one another"
 
 
