@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,10 +85,19 @@ def mirror(name: str) -> Any:
     if path:
         _register(path)
     module = _import_module(f"hfpaddle.{name}")
-    if path and "__getattr__" not in vars(module) and type(module) is ModuleType:
-        resolve_in = _import_module("hfpaddle.transformers.mirror").resolve_in
-        module.__getattr__ = functools.partial(resolve_in, path)  # names of upstream's that we lack
+    if path and type(module) is ModuleType:
+        own = vars(module).get("__getattr__")
+        if not isinstance(own, functools.partial):
+            module.__getattr__ = functools.partial(_attribute, own, path)
     return module
+
+
+def _attribute(own: Callable[[str], Any] | None, path: str, name: str) -> Any:
+    """A name that the mirror's file for ``transformers.<path>`` has not, and upstream's may."""
+    if own is not None:
+        with contextlib.suppress(AttributeError):
+            return own(name)
+    return _import_module("hfpaddle.transformers.mirror").resolve_in(path, name)
 
 
 def _register(path: str) -> None:

@@ -18,3 +18,10 @@ def test_names_that_upstream_lacks_are_missing():
     with pytest.raises(AttributeError):
         resolve_in("trainer", "__path__")
     assert names_in("no.such.module") == {}
+
+
+def test_names_that_a_module_takes_from_another():
+    from transformers.generation.configuration_utils import GenerationMode
+
+    assert resolve_in("generation", "GenerationMode") is GenerationMode
+    assert resolve_in("modeling_utils", "SAFE_WEIGHTS_NAME") == "model.safetensors"
