@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).resolve().parents[1]
-SURFACES = ("transformers", "torch", "torchvision", "peft", "diffusers", "accelerate")
+SURFACES = ("transformers", "torch", "torchvision", "peft", "diffusers", "accelerate", "trl")
 BLOCKS = frozenset({"core", "backends", "ops", "layers"})
 FAMILIES = BLOCKS | {"converters", "generation", "modeling", "models"}
 
@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 # A registry may list a folder whose files register themselves: the bare package, nothing in it.
 DISCOVERS = {"modeling": "hfpaddle.models"}
-REFERENCE_ONLY = ("torch", "torchvision", "peft", "diffusers", "accelerate")
+REFERENCE_ONLY = ("torch", "torchvision", "peft", "diffusers", "accelerate", "trl")
 # Parts of transformers that import torch, or fail without it.
 NEEDS_TORCH = (
     "modeling_utils",

@@ -1,0 +1,124 @@
+"""Training scripts that run alike on trl and on its mirror; each leaves data, logs and files.
+
+``python run_trl.py torch|paddle FOLDER OUT.json CASE...``; FOLDER holds a model with a tokenizer.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import trl_samples as samples
+
+SETTINGS = {
+    **{"max_steps": 6, "per_device_train_batch_size": 4, "learning_rate": 5e-3, "bf16": False},
+    **{"logging_steps": 1, "save_strategy": "no", "use_cpu": True, "seed": 11},
+    **{"report_to": "none", "disable_tqdm": True, "gradient_checkpointing": False},
+}
+
+
+def libraries(world: str) -> SimpleNamespace:
+    if world == "torch":
+        import peft
+        import trl
+    else:
+        import hfpaddle.peft as peft
+        import hfpaddle.trl as trl
+    return SimpleNamespace(trl=trl, peft=peft)
+
+
+def sft(libs, folder, out, kind="text", adapter=None, tests=None, trainer=None, **settings):
+    """``trainer`` holds further arguments of the trainer, ``tests`` makes it evaluate."""
+    extra = dict(trainer or {})
+    if adapter is not None:
+        extra["peft_config"] = libs.peft.LoraConfig(task_type="CAUSAL_LM", **adapter)
+    if tests is not None:
+        extra["eval_dataset"] = samples.dataset(tests, 9, 1)
+        settings = {"eval_strategy": "steps", "eval_steps": 3, **settings}
+    trainer = libs.trl.SFTTrainer(
+        model=str(folder),
+        args=libs.trl.SFTConfig(str(out), **{**SETTINGS, **settings}),
+        train_dataset=samples.dataset(kind),
+        **extra,
+    )
+    trainer.train()
+    return trainer
+
+
+LORA = {"r": 4, "lora_alpha": 16, "target_modules": "all-linear"}
+CASES = {
+    "text": lambda *a: sft(*a, tests="text"),
+    "chat": lambda *a: sft(*a, "chat", max_length=20),
+    "sharegpt": lambda *a: sft(*a, "sharegpt", max_steps=2),
+    "dialogue": lambda *a: sft(*a, "dialogue", assistant_only_loss=True),
+    "completion": lambda *a: sft(*a, "completion"),
+    "completion-whole": lambda *a: sft(*a, "completion", completion_only_loss=False),
+    "chat-completion": lambda *a: sft(*a, "chat-completion", tests="chat-completion"),
+    "formatted": lambda *a: sft(
+        *a,
+        "completion",
+        completion_only_loss=False,
+        trainer={"formatting_func": lambda row: "say " + row["prompt"] + row["completion"]},
+        max_steps=2,
+    ),
+    "bfd": lambda *a: sft(*a, packing=True, max_length=24, tests="text"),
+    "bfd-chat": lambda *a: sft(
+        *a, "dialogue", packing=True, max_length=40, assistant_only_loss=True
+    ),
+    "bfd-split": lambda *a: sft(*a, packing=True, max_length=9, packing_strategy="bfd_split"),
+    "wrapped": lambda *a: sft(*a, packing=True, max_length=16, packing_strategy="wrapped"),
+    "padding-free": lambda *a: sft(*a, padding_free=True, max_length=None),
+    "accumulation": lambda *a: sft(
+        *a, "completion", gradient_accumulation_steps=3, shuffle_dataset=True
+    ),
+    "dft": lambda *a: sft(*a, loss_type="dft"),
+    "smoothing": lambda *a: sft(*a, label_smoothing_factor=0.1),
+    "checkpointing": lambda *a: sft(*a, gradient_checkpointing=True),
+    "eos": lambda *a: sft(*a, "completion", eos_token="<|im_start|>", max_steps=2),
+    "lora": lambda *a: sft(*a, "chat", adapter=LORA),
+    "lora-bfd": lambda *a: sft(
+        *a, "chat", adapter=LORA, packing=True, max_length=32, gradient_checkpointing=True
+    ),
+    "prompt-tuning": lambda *a: prompt_tuned(*a),
+}
+
+
+def prompt_tuned(libs, folder, out):
+    config = libs.peft.PromptTuningConfig(
+        task_type="CAUSAL_LM",
+        num_virtual_tokens=3,
+        prompt_tuning_init="TEXT",
+        prompt_tuning_init_text="the cat sees",
+        tokenizer_name_or_path=str(folder),
+    )
+    return sft(libs, folder, out, "completion", trainer={"peft_config": config})
+
+
+def columns(dataset) -> dict:
+    """Return what a prepared dataset holds."""
+    return {
+        "features": {name: str(kind) for name, kind in dataset.features.items()},
+        "rows": dataset.to_dict(),
+    }
+
+
+def main(world: str, folder: Path, out: Path, names: list[str]) -> None:
+    libs, results = libraries(world), {}
+    for name in names:
+        place = out.parent / f"{world}-{name}"
+        shutil.rmtree(place, ignore_errors=True)
+        trainer = CASES[name](libs, folder, place)
+        trainer.save_model(str(place / "final"))
+        results[name] = {
+            "log": trainer.state.log_history,
+            "data": columns(trainer.train_dataset),
+            "files": sorted(p.name for p in (place / "final").iterdir()),
+        }
+    out.write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:] or list(CASES))

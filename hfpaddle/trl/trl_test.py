@@ -1,0 +1,136 @@
+"""Names resolve, arguments parse, and what is not implemented says so."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import datasets
+import numpy as np
+import paddle
+import pytest
+
+from hfpaddle import trl
+from hfpaddle.core.errors import MissingFeatureError, UnsupportedArgumentError
+from hfpaddle.trl import ModelConfig, ScriptArguments, SFTConfig, SFTTrainer, TrlParser, mirror
+from hfpaddle.trl.trainer.sft_data import DataCollatorForLanguageModeling
+from hfpaddle.trl.trainer.utils import pad, score_tokens
+
+pytestmark = pytest.mark.unit
+
+TEXT = datasets.Dataset.from_dict({"text": ["a b"]})
+
+
+@pytest.mark.parametrize("package", mirror._OURS)
+def test_every_name_resolves(package):
+    module = importlib.import_module(package)
+    assert set(mirror.names(package)) <= set(dir(module))
+    for name in mirror.names(package):
+        assert getattr(module, name).__name__ == name
+
+
+def test_names_without_implementation():
+    with pytest.raises(MissingFeatureError, match="trl.GRPOTrainer has no implementation"):
+        trl.GRPOTrainer(model="x")
+    with pytest.raises(AttributeError, match="nearest: 'SFTTrainer'"):
+        trl.SFTTrainr  # noqa: B018
+
+
+def test_import_patches_nothing():
+    code = (
+        "import sys, paddle; before = dict(vars(paddle.Tensor)); import hfpaddle.trl as trl; "
+        "trl.SFTTrainer, trl.SFTConfig, trl.TrlParser; assert dict(vars(paddle.Tensor)) == before; "
+        "assert not {'torch', 'trl', 'peft', 'accelerate'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+def test_parser(tmp_path, monkeypatch):
+    monkeypatch.delenv("SOME_VARIABLE", raising=False)
+    file = tmp_path / "config.yaml"
+    file.write_text("env:\n  SOME_VARIABLE: 3\nlearning_rate: 0.1\nlora_r: 2\nmax_length: 7\n")
+    parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig))
+    line = ["--config", str(file), "--lora_r", "8", "--output_dir", str(tmp_path), "--use_cpu"]
+    script, args, model = parser.parse_args_and_config(line)
+    assert (args.learning_rate, model.lora_r, args.max_length) == (0.1, 8, 7)
+    assert script.dataset_train_split == "train" and args.bf16 and args.gradient_checkpointing
+    again = TrlParser((SFTConfig,)).parse_args_and_config(["--max_length", "none"])
+    assert again[0].max_length is None
+    file.write_text("no_such_argument: 1\n")
+    with pytest.raises(ValueError, match="no_such_argument"):
+        parser.parse_args_and_config(["--config", str(file)])
+    *_, rest = parser.parse_args_and_config(
+        ["--config", str(file), "--other"], return_remaining_strings=True
+    )
+    assert rest == ["--no_such_argument", "1", "--other"]
+
+
+def test_help_can_be_shown():
+    text = TrlParser((ScriptArguments, SFTConfig, ModelConfig)).format_help()
+    assert "20% slower" in text and "--packing_strategy" in text
+
+
+def test_peft_config():
+    assert trl.get_peft_config(ModelConfig()) is None
+    asked = ModelConfig(use_peft=True, lora_r=3, lora_target_modules=["q_proj"], use_rslora=True)
+    config = trl.get_peft_config(asked)
+    assert (config.r, config.target_modules, config.use_rslora) == (3, "q_proj", True)
+    assert trl.get_quantization_config(asked) is None
+    with pytest.raises(UnsupportedArgumentError, match="load_in_4bit=True"):
+        trl.get_quantization_config(ModelConfig(load_in_4bit=True))
+
+
+def test_padding():
+    assert pad([[1, 2, 3], [4]], 9).tolist() == [[1, 2, 3], [4, 9, 9]]
+    assert pad([[1, 2, 3], [4]], 9, "left", 2).tolist() == [[9, 1, 2, 3], [9, 9, 9, 4]]
+
+
+def test_collator_of_packed_rows():
+    collate = DataCollatorForLanguageModeling(0, padding_free=True)
+    rows = [{"input_ids": [1, 2, 3, 4], "seq_lengths": [3, 1]}, {"input_ids": [5, 6]}]
+    rows[1]["seq_lengths"] = [2]
+    batch = collate(rows)
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 0, 1]]
+    assert batch["labels"].tolist() == [[-100, 2, 3, -100, -100, 6]]
+    assert batch["cu_seq_lens_q"].tolist() == [0, 3, 4, 6] and batch["max_length_q"] == 3
+    assert batch["seq_idx"].tolist() == [[0, 0, 0, 1, 2, 2]]
+
+
+def test_scores_of_tokens():
+    logits = paddle.randn([2, 4, 7])
+    logits.stop_gradient = False
+    labels = paddle.to_tensor([[1, 2, -100, 3], [-100, -100, -100, 0]])
+    scores = score_tokens(logits, labels)
+    logs = paddle.nn.functional.log_softmax(logits, axis=-1).numpy()
+    want = np.zeros([2, 3], "float32")
+    want[0, 0], want[0, 2], want[1, 2] = logs[0, 0, 2], logs[0, 2, 3], logs[1, 2, 0]
+    np.testing.assert_allclose(scores.log_probs.numpy(), want, rtol=1e-5)
+    entropy = -(np.exp(logs) * logs).sum(-1)[:, :3] * (want != 0)
+    np.testing.assert_allclose(scores.entropy.numpy(), entropy, rtol=1e-5)
+    scores.log_probs.sum().backward()
+    assert float(logits.grad[:, 3].abs().sum()) == 0.0 and float(logits.grad[0, 1].abs().sum()) == 0
+    nothing = score_tokens(logits, paddle.full([2, 4], -100))
+    assert float(nothing.log_probs.sum()) == 0.0 and not bool(nothing.label_mask.any())
+    nothing.log_probs.sum().backward()  # a batch without labels has gradients of zero
+
+
+REFUSALS = {
+    "no data": ({"train_dataset": None}, ValueError, "`train_dataset` is required"),
+    "a list": ({"train_dataset": [{"text": "a"}]}, TypeError, "got `list`"),
+    "images": (
+        {"train_dataset": datasets.Dataset.from_dict({"text": ["a"], "image": [1]})},
+        UnsupportedArgumentError,
+        "vision-language",
+    ),
+    "quantized": ({"quantization_config": object()}, UnsupportedArgumentError, "not implemented"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals(case, tmp_path):
+    further, error, message = REFUSALS[case]
+    args = SFTConfig(str(tmp_path), use_cpu=True, report_to="none")
+    with pytest.raises(error, match=message):
+        SFTTrainer("nowhere", args, **{"train_dataset": TEXT, **further})
