@@ -62,6 +62,10 @@ from hfpaddle.transformers.training_args import TrainingArguments
 
 logger = logging.get_logger("transformers.trainer")  # so that its verbosity counts
 
+# What a checkpoint's files are called here.
+TRAINER_STATE_NAME, TRAINING_ARGS_NAME = STATE, "training_args.json"
+OPTIMIZER_NAME, SCHEDULER_NAME, SCALER_NAME = "optimizer.json", "scheduler.json", "scaler.json"
+
 DEFAULT_CALLBACKS = [DefaultFlowCallback]
 DEFAULT_PROGRESS_CALLBACK = ProgressCallback
 
@@ -652,3 +656,11 @@ class Trainer(
         """Close what `accelerator` opened, if it was used."""
         if self._accelerator is not None:
             self._accelerator.end_training()
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    from hfpaddle.transformers.mirror import resolve_in
+
+    return resolve_in("trainer", name)

@@ -213,3 +213,16 @@ def test_a_disk_without_room_leaves_the_last_checkpoint_whole(tmp_path, limit):
         train_dataset=Rows(),
     )
     assert trainer.train(resume_from_checkpoint=True).global_step == 3
+
+
+def test_names_that_scripts_take_from_the_module(make):  # noqa: F811
+    from hfpaddle.transformers import trainer as module
+
+    trainer = make(save_strategy="steps", save_steps=3)
+    trainer.train()
+    files = {p.name for p in Path(trainer.args.output_dir, "checkpoint-3").iterdir()}
+    names = ("TRAINER_STATE_NAME", "TRAINING_ARGS_NAME", "OPTIMIZER_NAME", "SCHEDULER_NAME")
+    assert {getattr(module, name) for name in names} <= files
+    assert module.PreTrainedModel is hf.PreTrainedModel
+    with pytest.raises(AttributeError, match="has no attribute 'Trainr'"):
+        _ = module.Trainr
