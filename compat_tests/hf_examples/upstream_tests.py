@@ -20,7 +20,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from example_tables import put, versions  # noqa: E402
 from run import OURS, blob_id, checkout, commit_of, environment, refuse_torch  # noqa: E402
 
-FILES = ("tests/trainer/test_data_collator.py",)
+FILES = (
+    "tests/trainer/test_data_collator.py",
+    "tests/trainer/test_trainer_utils.py",
+    "tests/trainer/test_training_args.py",
+    "tests/optimization/test_optimization.py",
+)
 HEAD = "| file | file (git blob) | passed | failed | skipped |"
 
 

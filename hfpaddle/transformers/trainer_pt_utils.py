@@ -86,6 +86,18 @@ def nested_concat(tensors: Any, new_tensors: Any, padding_index: int = -100) -> 
     return _pad_and_join(tensors, new_tensors, padding_index)
 
 
+def numpy_pad_and_concatenate(array1: Any, array2: Any, padding_index: int = -100) -> np.ndarray:
+    """Join two arrays on the first axis, the narrower one widened on the second."""
+    one, other = (np.atleast_1d(array) for array in (array1, array2))
+    return _pad_and_join(one, other, padding_index)
+
+
+def torch_pad_and_concatenate(tensor1: Any, tensor2: Any, padding_index: int = -100) -> Any:
+    """Join two tensors on the first axis, the narrower one widened on the second."""
+    one, other = (t if t.ndim else t.reshape([1]) for t in (tensor1, tensor2))
+    return _pad_and_join(one, other, padding_index)
+
+
 def find_batch_size(tensors: Any) -> int | None:
     """Return the length of the first tensor or array in ``tensors``, None if there is none."""
     if isinstance(tensors, (Mapping, _Encoding)):
@@ -258,3 +270,19 @@ def get_model_param_count(model: Any, trainable_only: bool = False) -> int:
     """Count the elements of all parameters, or of those that are trained."""
     kept = [p for p in model.parameters() if not (trainable_only and p.stop_gradient)]
     return sum(int(np.prod(p.shape)) for p in kept)
+
+
+_SHARDS = (
+    "DistributedLengthGroupedSampler",
+    "DistributedSamplerWithLoop",
+    "IterableDatasetShard",
+    "ShardSampler",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SHARDS:
+        from hfpaddle.transformers import trainer_shards
+
+        return getattr(trainer_shards, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ import inspect
 import math
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,7 +128,11 @@ class SetupMixin:
         self.label_smoother = None
         if args.label_smoothing_factor:
             if getattr(config, "problem_type", None) == "multi_label_classification":
-                logger.warning("Label smoothing does not fit several labels each: it is off.")
+                warnings.warn(
+                    "Label smoothing is not compatible with multi-label classification. "
+                    "Disabling label smoothing for this training run.",
+                    stacklevel=4,
+                )
             else:
                 self.label_smoother = LabelSmoother(epsilon=args.label_smoothing_factor)
 

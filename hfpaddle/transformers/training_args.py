@@ -127,8 +127,12 @@ class TrainingArguments(_LegacyArguments):
                     f"TrainingArguments: {field.name} has no effect: {NO_EFFECT[field.name]}."
                 )
         # With torch beside it, upstream would set torch's own switches here.
-        with self._hidden({"torch_compile": False, "tf32": None}):
+        compiled = {"torch_compile_backend": None, "torch_compile_mode": None}
+        self.torch_compile |= any(getattr(self, name) is not None for name in compiled)
+        with self._hidden({"torch_compile": False, "tf32": None, **compiled}):
             super().__post_init__()
+        if self.torch_compile and self.torch_compile_backend is None:
+            self.torch_compile_backend = "inductor"
         self._check_precision()
 
     @contextlib.contextmanager
