@@ -88,6 +88,8 @@ def describe(side: str, torch, value):
         return value
     if isinstance(value, (int, float, complex)):
         return [type(value).__name__, number(value)]
+    if isinstance(value, torch.dtype):
+        return ["dtype", str(value)]
     return ["object", type(value).__name__]
 
 

@@ -92,14 +92,20 @@ def with_grad(made: Tensor, requires_grad: bool) -> Tensor:
     return made
 
 
-def _inferred(data: Any) -> np.ndarray:
-    """``data`` as an array of the dtype that torch gives it: a Python float is the default."""
+_WIDE = (paddle.float64, paddle.complex128)
+
+
+def _inferred(data: Any, kind: Any = None) -> np.ndarray:
+    """``data`` as an array of the dtype that torch gives it: a Python float is the default.
+
+    With a dtype ``kind`` to come, the numbers keep all their digits.
+    """
     array = np.asarray(data)
     if array.dtype == object:
         raise ValueError(
             f"too many dimensions or ragged rows: {type(data).__name__} makes no tensor"
         )
-    if isinstance(data, (np.ndarray, np.generic)):
+    if isinstance(data, (np.ndarray, np.generic)) or kind in _WIDE:
         return array
     if array.dtype == np.float64 and not _holds_numpy(data, np.float64):
         return array.astype(NAMES[get_default_dtype()], copy=False)
@@ -138,7 +144,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         raise TypeError("new(): invalid data type 'str'")
     if isinstance(data, (list, tuple)) and _has_tensor(data):
         data = _plain(data)
-    array = _inferred(data)
+    array = _inferred(data, kind)
     if (
         array.dtype.name not in BY_NAME
         or array.dtype.name.startswith("uint")

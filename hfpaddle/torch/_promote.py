@@ -297,7 +297,10 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
         if category(input.dtype) < 2:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)):
-        if result_type(input, exponent) is input.dtype:  # this one has second derivatives
+        # This one has second derivatives, and keeps the exponent in float32.
+        if result_type(input, exponent) is input.dtype and (
+            input.dtype is not _FLOAT64 or float(np.float32(exponent)) == exponent
+        ):  # fmt: skip
             return _out(_pow_number(input, exponent), out)
     return _out(_pow(input, exponent), out)
 

@@ -121,7 +121,12 @@ def average(x: Tensor, axis: Any = None, keepdim: bool = False) -> Tensor:
     if _exact(x) or 0 in x.shape:
         return paddle.mean(x, axis, keepdim=keepdim)
     added = total(x, axis, keepdim)
-    return added if x.size == added.size else paddle.scale(added, added.size / x.size)
+    return added if x.size == added.size else _over(added, x.size / added.size)
+
+
+def _over(x: Tensor, divisor: float) -> Tensor:
+    """``x / divisor`` in the digits of ``x``: Paddle's scale keeps a factor in float32."""
+    return paddle.divide(x, paddle.full([], divisor, x.dtype))
 
 
 def spread(x: Tensor, axis: Any, correction: float, keepdim: bool) -> Tensor:
@@ -130,9 +135,7 @@ def spread(x: Tensor, axis: Any, correction: float, keepdim: bool) -> Tensor:
     gap = paddle.subtract(x, middle)
     found = total(paddle.multiply(gap, gap), axis, keepdim)
     count = x.size // max(middle.size, 1) - correction
-    if count <= 0:  # torch: 0 / 0 for one item
-        return paddle.divide(found, paddle.full([], max(count, 0), found.dtype))
-    return paddle.scale(found, 1.0 / count)
+    return _over(found, max(count, 0))  # torch: 0 / 0 for one item
 
 
 def length(x: Tensor, axis: Any = None, keepdim: bool = False) -> Tensor:

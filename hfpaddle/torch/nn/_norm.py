@@ -144,6 +144,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 @lifted
 def _layer_norm(x, shape, weight, bias, eps):
+    if x.ndim == len(shape):  # Paddle wants an axis that is not normalised
+        return paddle.squeeze(_layer_norm(paddle.unsqueeze(x, 0), shape, weight, bias, eps), 0)
     if weight is not None and weight.stop_gradient and not x.stop_gradient:
         # Paddle 3.3.1 on the CPU takes a frozen weight for 1 in the gradient of `x`.
         weight = weight.detach()

@@ -415,12 +415,27 @@ def set_extra_state(self: Module, state: Any) -> None:
     )
 
 
+def __repr__(self: Module) -> str:
+    """Name, extra_repr and children; what has children shows its own numbers on a line apart."""
+    extra = self.extra_repr()
+    own = extra.split("\n") if extra else []
+    below = [
+        f"({name}): " + repr(child).replace("\n", "\n  ")
+        for name, child in self._sub_layers.items()
+    ]
+    name = type(self).__name__
+    if not below and len(own) < 2:
+        return f"{name}({extra})"
+    return "\n".join([f"{name}(", *(f"  {line}" for line in own + below), ")"])
+
+
 def compile(self: Module, *args: Any, **kwargs: Any) -> None:
     """Nothing to do: the module runs as it is. Says so once."""
     warn_once("Module.compile() has no effect: the module runs uncompiled.")
 
 
 METHODS: dict[str, Any] = {
+    "__repr__": __repr__,
     "named_parameters": named_parameters,
     "parameters": parameters,
     "named_buffers": named_buffers,
@@ -467,6 +482,7 @@ METHODS: dict[str, Any] = {
 }
 
 NOTES: dict[str, str] = {
+    "__repr__": "children begin a new line",
     "named_parameters": "the keyword recurse",
     "parameters": "an iterator, where Paddle gives a list",
     "named_buffers": "the keyword recurse",

@@ -7,12 +7,13 @@ from typing import NoReturn
 from hfpaddle.core.errors import nearest as _nearest
 from hfpaddle.torch.optim import lr_scheduler
 from hfpaddle.torch.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
+from hfpaddle.torch.optim.lbfgs import LBFGS
 from hfpaddle.torch.optim.optimizer import Optimizer
 from hfpaddle.torch.optim.others import ASGD, Adadelta, Rprop
 from hfpaddle.torch.optim.sgd import SGD, Adafactor, Adagrad, RMSprop
 
 __all__ = [
-    "ASGD", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam",
+    "ASGD", "LBFGS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam",
     "Optimizer", "RAdam", "RMSprop", "Rprop", "lr_scheduler",
 ]  # fmt: skip
 

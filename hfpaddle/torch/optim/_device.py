@@ -11,20 +11,25 @@ root, magnitude, sign = paddle.sqrt, paddle.abs, paddle.sign
 copied = paddle.assign
 
 
+def _number(s: float, x: Tensor) -> Tensor:
+    """Paddle's scale keeps its factor in float32; a tensor keeps all digits."""
+    return paddle.full([], s, x.dtype)
+
+
 def scale_(x: Tensor, s: float) -> None:
     """``x *= s``."""
-    _C_ops.scale_(x, s, 0.0, True)
+    _C_ops.multiply_(x, _number(s, x))
 
 
 def divide_(x: Tensor, s: Tensor | float) -> None:
     """``x /= s``."""
-    divisor = s if isinstance(s, Tensor) else paddle.full([], s, x.dtype)
+    divisor = s if isinstance(s, Tensor) else _number(s, x)
     _C_ops.divide_(x, divisor)
 
 
 def shift_(x: Tensor, s: float) -> None:
     """``x += s``."""
-    _C_ops.scale_(x, 1.0, s, True)
+    _C_ops.add_(x, _number(s, x))
 
 
 def multiply_(x: Tensor, y: Tensor) -> None:
@@ -44,12 +49,12 @@ def plus(x: Tensor, y: Tensor, alpha: float) -> Tensor:
 
 def shifted(x: Tensor, s: float) -> Tensor:
     """``x + s``, new."""
-    return _C_ops.scale(x, 1.0, s, True)
+    return _C_ops.add(x, _number(s, x))
 
 
 def scaled(x: Tensor, s: float) -> Tensor:
     """``x * s``, new."""
-    return _C_ops.scale(x, s, 0.0, True)
+    return _C_ops.multiply(x, _number(s, x))
 
 
 def lerp_(x: Tensor, y: Tensor, weight: float) -> None:
@@ -95,4 +100,4 @@ def where(condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
 
 def quotient(s: float, x: Tensor) -> Tensor:
     """``s / x``, new."""
-    return _C_ops.divide(paddle.full([], s, x.dtype), x)
+    return _C_ops.divide(_number(s, x), x)
