@@ -366,10 +366,35 @@ def counted(w, out):
     )
 
 
+def card(w, out):
+    """The model card of a run, but for the versions of packages."""
+    trainer = w.trainer(
+        out,
+        eval_strategy="steps",
+        eval_steps=2,
+        compute_metrics=lambda p: {"accuracy": float((p.predictions.argmax(-1) == 1).mean())},
+        hub_model_id="someone/named",
+    )
+    trainer.train()
+    facts = {"language": "en", "license": "mit", "finetuned_from": "tiny", "tags": ["a"]}
+    trainer.create_model_card(
+        model_name="named",
+        tasks="text-classification",
+        dataset="glue",
+        dataset_tags="glue",
+        **facts,
+    )
+    trainer.create_model_card(tags="b", **{k: v for k, v in facts.items() if k != "tags"})
+    text = (out / "README.md").read_text().split("### Framework versions")[0]
+    w.noted += [text.count(part) for part in ("- a", "- b", "license: mit", "base_model: tiny")]
+    w.noted += [line for line in text.splitlines() if "Use " not in line and "eps" not in line]
+    return trainer
+
+
 CASES = [
     *(loss_function, overridden_loss, optimizers, optimizer_class, overridden_optimizer),
     *(overridden_steps, own_loader, metrics, batch_metrics, unjoined, model_init, plain_module),
-    *(schedules, named_optimizers, small_memory, deterministic, counted),
+    *(schedules, named_optimizers, small_memory, deterministic, counted, card),
 ]
 
 

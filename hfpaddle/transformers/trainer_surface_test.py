@@ -226,3 +226,36 @@ def test_names_that_scripts_take_from_the_module(make):  # noqa: F811
     assert module.PreTrainedModel is hf.PreTrainedModel
     with pytest.raises(AttributeError, match="has no attribute 'Trainr'"):
         _ = module.Trainr
+
+
+@pytest.mark.parametrize("name", [kind.value for kind in hf.training_args.OptimizerNames])
+def test_every_name_of_an_optimizer_works_or_is_refused(make, name):  # noqa: F811
+    works = "adamw_torch adamw_torch_fused adafactor sgd adagrad rmsprop".split()
+    trainer = make(optim=name, max_steps=1)
+    if name in works:
+        trainer.train()
+        assert len(losses(trainer)) == 1
+    else:
+        with pytest.raises(UnsupportedArgumentError, match=f"'{name}'.*'adamw_torch'.*optimizers="):
+            trainer.train()
+
+
+def test_an_evaluation_without_memory_is_no_reason_to_shrink_the_batch(make):  # noqa: F811
+    class Large(hf.Trainer):
+        def prediction_step(self, *args, **kwargs):
+            raise RuntimeError("CUDA out of memory.")
+
+    trainer = make(Large, auto_find_batch_size=True, eval_strategy="epoch", eval_dataset=Rows(4))
+    with pytest.raises(RuntimeError, match="per_device_eval_batch_size"):
+        trainer.train()
+    assert trainer._train_batch_size == 4
+
+
+def test_arguments_that_changed_since_the_checkpoint_are_told(make, caplog):  # noqa: F811
+    settings = {"save_strategy": "steps", "save_steps": 2, "max_steps": 3}
+    trainer = make(**settings)
+    trainer.train()
+    hf.logging.get_logger("transformers.trainer_utils").addHandler(caplog.handler)
+    folder = str(Path(trainer.args.output_dir, "checkpoint-2"))
+    make(**{**settings, "save_steps": 3}).train(resume_from_checkpoint=folder)
+    assert "save_steps: 3 (from args) != 2 (from trainer_state.json)" in caplog.text
