@@ -176,16 +176,20 @@ def remove_parametrizations(
             "Cannot leave unparametrized (`leave_parametrized=False`) a tensor that is "
             "parametrized in terms of a sequence of tensors."
         )
-    with paddle.no_grad():
-        value = paddle.assign(getattr(module, tensor_name) if leave_parametrized else (
-            steps.original
-        ))  # fmt: skip
-    trained = "original" in steps._parameters or "original0" in steps._parameters
+    trained = bool(steps._parameters)
+    if steps.is_tensor:  # the learnt tensor stays the one that optimizers know
+        value = steps.original
+        if leave_parametrized:
+            with paddle.no_grad():
+                getattr(module, tensor_name).detach()._share_buffer_to(value)
+    else:
+        value = getattr(module, tensor_name).detach()
+        value = Parameter(value) if trained else value
     if tensor_name in vars(type(module)):  # a deep copy shares the class
         delattr(type(module), tensor_name)
     del module.parametrizations[tensor_name]
     if trained:
-        module.register_parameter(tensor_name, Parameter(value))
+        module.register_parameter(tensor_name, value)
     else:
         module.register_buffer(tensor_name, value)
     if not is_parametrized(module):
