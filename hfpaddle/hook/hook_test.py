@@ -293,7 +293,7 @@ def test_names_of_submodules_that_need_torch_upstream(tmp_path):
         tmp_path,
         """
         from transformers.trainer import TRAINER_STATE_NAME, Trainer
-        from transformers.trainer_pt_utils import DistributedLengthGroupedSampler as Missing
+        from transformers.trainer_pt_utils import distributed_broadcast_scalars as Missing
         from transformers.conversion_mapping import get_model_conversion_mapping
         from transformers.models.llama import modeling_llama
         print(TRAINER_STATE_NAME, Trainer.__module__, modeling_llama.__name__)

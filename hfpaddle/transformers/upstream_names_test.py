@@ -7,9 +7,9 @@ from hfpaddle.transformers.upstream_names import names_in
 
 def test_constants_keep_their_value_and_code_raises_when_used():
     assert resolve_in("trainer", "TRAINER_STATE_NAME") == "trainer_state.json"
-    sampler = resolve_in("trainer_pt_utils", "DistributedLengthGroupedSampler")
-    with pytest.raises(MissingFeatureError, match="DistributedLengthGroupedSampler"):
-        sampler([1, 2])
+    missing = resolve_in("trainer_pt_utils", "distributed_broadcast_scalars")
+    with pytest.raises(MissingFeatureError, match="distributed_broadcast_scalars"):
+        missing([1, 2])
 
 
 def test_names_that_upstream_lacks_are_missing():
