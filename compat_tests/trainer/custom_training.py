@@ -386,6 +386,7 @@ def card(w, out):
     )
     trainer.create_model_card(tags="b", **{k: v for k, v in facts.items() if k != "tags"})
     text = (out / "README.md").read_text().split("### Framework versions")[0]
+    text = text.replace(out.name, "run")
     w.noted += [text.count(part) for part in ("- a", "- b", "license: mit", "base_model: tiny")]
     w.noted += [line for line in text.splitlines() if "Use " not in line and "eps" not in line]
     return trainer
