@@ -210,6 +210,23 @@ def sequences(hf, folder, out, **kwargs):
     return trainer
 
 
+def streamed(hf, folder, out):
+    """Shuffled streams of the package datasets, for training and evaluation."""
+    import datasets
+
+    def stream(trainer, seed):
+        rows = [{**row, "unused": "x"} for row in trainer.train_dataset.rows]
+        data = datasets.Dataset.from_list(rows).to_iterable_dataset(num_shards=2)
+        return data.shuffle(seed=seed, buffer_size=5)
+
+    settings = {"max_steps": 11, "eval_strategy": "steps", "eval_steps": 4}
+    trainer = causal(hf, folder, out, train=False, **settings)
+    trainer.eval_dataset = stream(trainer, 2)
+    trainer.train_dataset = stream(trainer, 1)
+    trainer.train()
+    return trainer
+
+
 CASES = {
     "plain": causal,
     "accumulation": lambda *a: causal(
@@ -250,6 +267,7 @@ CASES = {
     ),
     "sequential": lambda *a: causal(*a, train_sampling_strategy="sequential"),
     "unseeded": lambda *a: causal(*a, accelerator_config={"use_seedable_sampler": False}),
+    "streamed": streamed,
     "resumed": resumed,
     "packed": packed,
     "padded": lambda *a: causal(*a, max_grad_norm=0.5),

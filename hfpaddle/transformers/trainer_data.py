@@ -66,7 +66,10 @@ def is_iterable(dataset: Any) -> bool:
     """Tell whether ``dataset`` can only be read in its own order."""
     from hfpaddle.torch.utils.data import IterableDataset
 
-    return isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")
+    # That of the package datasets derives from real torch's where that is installed, and has a
+    # __getitem__ that only raises.
+    named = any(cls.__name__ == "IterableDataset" for cls in type(dataset).__mro__)
+    return named or isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__")
 
 
 def as_stream(dataset: Any) -> Any:

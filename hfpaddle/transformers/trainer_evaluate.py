@@ -18,7 +18,7 @@ from transformers.trainer_utils import (
 )
 from transformers.utils import logging
 
-from hfpaddle.transformers.trainer_data import Feed
+from hfpaddle.transformers.trainer_data import Feed, is_iterable
 from hfpaddle.transformers.trainer_pt_utils import (
     EvalLoopContainer,
     denumpify_detensorize,
@@ -151,9 +151,12 @@ class EvaluationMixin:
         seen, metrics = 0, None
         size, feed = args.eval_batch_size, Feed(dataloader)
         remainder = self._remainder(dataloader, size)
+        streaming = is_iterable(getattr(dataloader, "dataset", ()))
         for step, inputs in enumerate(feed):
             seen += find_batch_size(inputs) or 0
-            limit = remainder if feed.last and not self._repeat_last_loss else 0
+            limit = 0
+            if feed.last and not self._repeat_last_loss:
+                limit = find_batch_size(inputs) or 0 if streaming else remainder
             keep_inputs = "inputs" in args.include_for_metrics
             batch = self._evaluated(inputs, loss_only, ignore_keys, size, limit)
             losses, logits, labels, shown = batch
