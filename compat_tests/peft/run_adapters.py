@@ -48,9 +48,14 @@ def dora(hf, folder, out):
     return runs.causal(Adapted(hf.hf, hf.peft, use_dora=True), folder, out)
 
 
+def dropout(hf, folder, out):
+    return runs.causal(Adapted(hf.hf, hf.peft, lora_dropout=0.1), folder, out)
+
+
 CASES = {
     "plain": runs.CASES["plain"],
     "dora": dora,
+    "dropout": dropout,
     "accumulation": runs.CASES["accumulation"],
     "checkpointing": lambda *a: runs.causal(
         *a, gradient_checkpointing=True, gradient_checkpointing_kwargs={"use_reentrant": False}
