@@ -82,6 +82,9 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
     if name in _FUNCTIONAL:
         return getattr(importlib.import_module(f"{__name__}.nn.functional"), name)
+    if name.endswith("_") and not name.startswith("_") and hasattr(Tensor, name):
+        method = getattr(Tensor, name)  # torch.relu_(x) is x.relu_()
+        return getattr(method, "__wrapped__", method)
     if not name.startswith("__"):
         try:
             return importlib.import_module(f"{__name__}.{name}")

@@ -84,4 +84,27 @@ def lstsq(A, B, rcond=None, *, driver=None):
     return names(*paddle.linalg.lstsq(A, B, rcond, driver))
 
 
+def solve_triangular(A, B, *, upper: bool, left: bool = True, unitriangular: bool = False):
+    """X with ``A @ X = B`` (``X @ A = B`` if not ``left``) for triangular ``A``."""
+    if not left:
+        found = paddle.linalg.triangular_solve(A.mT, B.mT, not upper, False, unitriangular)
+        return found.mT
+    return paddle.linalg.triangular_solve(A, B, upper, False, unitriangular)
+
+
+def matrix_rank(A, *, atol=None, rtol=None, hermitian: bool = False):
+    """How many singular values are above the tolerance, int64."""
+    return paddle.linalg.matrix_rank(A, hermitian=hermitian, atol=atol, rtol=rtol)
+
+
+def cond(A, p=None):
+    """Condition number."""
+    return paddle.linalg.cond(A, p)
+
+
+def vecdot(x, y, *, dim: int = -1):
+    """Sum of the products over ``dim``."""
+    return (x.conj() * y).sum(dim) if x.is_complex() else (x * y).sum(dim)
+
+
 __all__ = ["cross", "diagonal", "matmul", "vector_norm"]

@@ -9,7 +9,6 @@ from typing import Any
 import paddle
 import paddle.nn.functional as P
 
-from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.torch import _sums
 from hfpaddle.torch._dtypes import FLOATING
 from hfpaddle.torch._half import lifted
@@ -19,7 +18,7 @@ Tensor = paddle.Tensor
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss",
-    "cosine_similarity", "cross_entropy", "ctc_loss", "gaussian_nll_loss", "hinge_embedding_loss",
+    "cosine_similarity", "cross_entropy", "gaussian_nll_loss", "hinge_embedding_loss",
     "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "nll_loss",
     "pairwise_distance", "poisson_nll_loss", "smooth_l1_loss", "triplet_margin_loss",
 ]  # fmt: skip
@@ -395,14 +394,3 @@ def triplet_margin_loss(
     if swap:
         far = paddle.minimum(far, pairwise_distance(positive, negative, p, eps))
     return _reduced(P.relu(near - far + margin), reduction)
-
-
-def ctc_loss(
-    log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
-    reduction: str = "mean", zero_infinity: bool = False,
-) -> Tensor:  # fmt: skip
-    """Not implemented: Paddle's normalises differently."""
-    raise UnsupportedArgumentError(
-        "ctc_loss has no implementation here. Call paddle.nn.functional.ctc_loss and mind that it "
-        "takes logits."
-    )

@@ -16,6 +16,8 @@ from hfpaddle.torch.nn._conv import *  # noqa: F403
 from hfpaddle.torch.nn._conv import __all__ as _convolutions
 from hfpaddle.torch.nn._loss import *  # noqa: F403
 from hfpaddle.torch.nn._loss import __all__ as _losses
+from hfpaddle.torch.nn._loss_more import *  # noqa: F403
+from hfpaddle.torch.nn._loss_more import __all__ as _more_losses
 from hfpaddle.torch.nn._norm import *  # noqa: F403
 from hfpaddle.torch.nn._norm import __all__ as _norms
 from hfpaddle.torch.nn._resample import *  # noqa: F403
@@ -26,6 +28,7 @@ __all__ = [
     *_attention,
     *_convolutions,
     *_losses,
+    *_more_losses,
     *_norms,
     *_resampling,
 ]

@@ -9,9 +9,11 @@ from hfpaddle.torch.nn._loss import legacy_reduction
 from hfpaddle.torch.nn.modules.module import Module
 
 __all__ = [
-    "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss",
-    "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss",
-    "NLLLoss", "PoissonNLLLoss", "SmoothL1Loss", "TripletMarginLoss",
+    "BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
+    "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss",
+    "MarginRankingLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss",
+    "PairwiseDistance", "PoissonNLLLoss",
+    "SoftMarginLoss", "TripletMarginWithDistanceLoss", "SmoothL1Loss", "TripletMarginLoss",
 ]  # fmt: skip
 
 
@@ -218,3 +220,72 @@ class TripletMarginLoss(_Loss):
             size_average=size_average, reduce=reduce, reduction=reduction, margin=margin, p=p,
             eps=eps, swap=swap,
         )  # fmt: skip
+
+
+class CTCLoss(_Loss):
+    """``F.ctc_loss``."""
+
+    function_name = "ctc_loss"
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
+        super().__init__(reduction=reduction, blank=blank, zero_infinity=zero_infinity)
+
+
+class SoftMarginLoss(MSELoss):
+    """``F.soft_margin_loss``."""
+
+    function_name = "soft_margin_loss"
+
+
+class MultiLabelSoftMarginLoss(_Loss):
+    """``F.multilabel_soft_margin_loss``."""
+
+    function_name = "multilabel_soft_margin_loss"
+
+    def __init__(
+        self, weight: Any = None, size_average: Any = None, reduce: Any = None,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(
+            size_average=size_average, reduce=reduce, reduction=reduction, weight=weight
+        )
+
+
+class MultiMarginLoss(_Loss):
+    """``F.multi_margin_loss``."""
+
+    function_name = "multi_margin_loss"
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: Any = None, size_average: Any = None,
+        reduce: Any = None, reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(
+            size_average=size_average, reduce=reduce, reduction=reduction, p=p, margin=margin,
+            weight=weight,
+        )  # fmt: skip
+
+
+class TripletMarginWithDistanceLoss(_Loss):
+    """``F.triplet_margin_with_distance_loss``."""
+
+    function_name = "triplet_margin_with_distance_loss"
+
+    def __init__(
+        self, *, distance_function: Any = None, margin: float = 1.0, swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:  # fmt: skip
+        super().__init__(
+            reduction=reduction, distance_function=distance_function, margin=margin, swap=swap
+        )
+
+
+class PairwiseDistance(Module):
+    """``F.pairwise_distance``."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1, x2):
+        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
