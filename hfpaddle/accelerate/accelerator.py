@@ -14,6 +14,7 @@ import paddle
 from hfpaddle.accelerate.accelerator_checkpoints import CheckpointsMixin
 from hfpaddle.accelerate.accelerator_processes import ProcessesMixin
 from hfpaddle.accelerate.data_loader import DataLoaderShard, prepare_data_loader, skip_first_batches
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.accelerate.optimizer import AcceleratedOptimizer
 from hfpaddle.accelerate.scheduler import AcceleratedScheduler
 from hfpaddle.accelerate.state import AcceleratorState, GradientState
@@ -345,6 +346,7 @@ class Accelerator(CheckpointsMixin, ProcessesMixin):
                 self.device,
                 put_on_device=place,
                 split_batches=self.split_batches,
+                dispatch_batches=self.dispatch_batches,
                 use_seedable_sampler=self.use_seedable_sampler,
                 data_seed=self.dataloader_config.data_seed,
                 non_blocking=self.non_blocking,
@@ -411,6 +413,11 @@ class Accelerator(CheckpointsMixin, ProcessesMixin):
     def skip_first_batches(self, dataloader: Any, num_batches: int = 0) -> Any:
         return skip_first_batches(dataloader, num_batches=num_batches)
 
+    def verify_device_map(self, model: Any) -> bool:
+        """Whether a part of ``model`` was spread over several devices."""
+        parts = model.sublayers(include_self=True)
+        return any(len(getattr(part, "hf_device_map", ())) > 1 for part in parts)
+
     # Trackers
 
     def init_trackers(
@@ -466,3 +473,6 @@ def _refuse(plugins: dict[str, Any]) -> None:
                 f"ACCELERATE_USE_{name}=true asks for what is not implemented: one device, one "
                 "process so far. Unset it."
             )
+
+
+__getattr__ = fallback(__name__)

@@ -47,6 +47,12 @@ class ProcessesMixin:
     torch_device_mesh = property(lambda self: None)
     is_fsdp2 = property(lambda self: False)
     is_composable_parallelism_enabled = property(lambda self: False)
+    fp8_backend = property(lambda self: None)
+    data_parallel_rank = property(lambda self: 0)
+    data_parallel_shard_rank = property(lambda self: 0)
+    tensor_parallel_rank = property(lambda self: 0)
+    pipeline_parallel_rank = property(lambda self: 0)
+    context_parallel_rank = property(lambda self: 0)
     should_save_model = property(lambda self: self.is_main_process)
 
     @property

@@ -10,6 +10,8 @@ from typing import Any
 
 import paddle
 
+from hfpaddle.accelerate.hooks import CpuOffload, UserCpuOffloadHook, add_hook_to_module
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.backends import resolve_device_map
 from hfpaddle.core.errors import MissingFileError, UnsupportedArgumentError, WeightMismatchError
 from hfpaddle.core.logging import warn_once
@@ -106,6 +108,35 @@ def dispatch_model(model: Any, device_map: Any, *args: Any, **kwargs: Any) -> An
     return model
 
 
+def cpu_offload(
+    model: Any,
+    execution_device: Any = None,
+    offload_buffers: bool = False,
+    state_dict: Any = None,
+    preload_module_classes: Any = None,
+) -> Any:
+    """Return ``model``, which computes on the CPU where its weights are.
+
+    Raises: UnsupportedArgumentError for another device to compute on.
+    """
+    device = resolve_device_map(execution_device) if execution_device is not None else None
+    if (device or str(next(iter(model.parameters())).place)).lower().find("cpu") < 0:
+        raise UnsupportedArgumentError(
+            f"cpu_offload(execution_device={execution_device!r}) is not implemented: weights do "
+            "not move layer by layer. Use cpu_offload_with_hook, which moves whole models."
+        )
+    return model
+
+
+def cpu_offload_with_hook(
+    model: Any, execution_device: Any = None, prev_module_hook: UserCpuOffloadHook | None = None
+) -> tuple[Any, UserCpuOffloadHook]:
+    """Keep ``model`` on the CPU until it is called; return it and the hook that sends it back."""
+    hook = CpuOffload(execution_device=execution_device, prev_module_hook=prev_module_hook)
+    add_hook_to_module(model, hook, append=True)
+    return model, UserCpuOffloadHook(model, hook)
+
+
 def load_checkpoint_and_dispatch(
     model: Any,
     checkpoint: str | os.PathLike,
@@ -129,3 +160,6 @@ def load_checkpoint_and_dispatch(
         offload_state_dict=bool(offload_state_dict),
     )  # fmt: skip
     return model if device_map is None else dispatch_model(model, device_map)
+
+
+__getattr__ = fallback(__name__)

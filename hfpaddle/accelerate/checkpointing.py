@@ -17,6 +17,7 @@ from typing import Any
 
 import paddle
 
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.accelerate.utils import constants
 from hfpaddle.accelerate.utils.other import clean_state_dict_for_safetensors
 from hfpaddle.accelerate.utils.random import get_rng_states, set_rng_states
@@ -193,3 +194,6 @@ def load_accelerator_state(
     step = states.pop("step")
     set_rng_states(states)
     return step
+
+
+__getattr__ = fallback(__name__)

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import paddle
+
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.accelerate.state import GradientState
-from hfpaddle.accelerate.utils.operations import send_to_device
+from hfpaddle.accelerate.utils.operations import ignorant_find_batch_size, send_to_device
 from hfpaddle.accelerate.utils.random import get_rng_states, set_rng_states
 from hfpaddle.core.errors import UnsupportedArgumentError
 
@@ -105,13 +109,19 @@ class DataLoaderShard:
 
     Attributes:
         end_of_dataloader: the batch at hand is the last.
-        remainder: items of the last batch beyond full ones; -1 where the length is unknown.
+        remainder: items of the last batch beyond full ones; -1 where the length is unknown. Of
+            dispatched batches, the size of the last, and -1 until it is read.
     """
 
     def __init__(
-        self, base_dataloader: Any, device: Any = None, non_blocking: bool = False
+        self,
+        base_dataloader: Any,
+        device: Any = None,
+        non_blocking: bool = False,
+        dispatch: bool = False,
     ) -> None:
         self.base_dataloader = base_dataloader
+        self._dispatch = dispatch
         self.device = device
         self.gradient_state = GradientState()
         self.position = Position()
@@ -151,7 +161,7 @@ class DataLoaderShard:
     def _begin(self) -> None:
         self.end_of_dataloader, self.remainder = False, -1
         with contextlib.suppress(Exception):  # a dataset without a length has no remainder
-            if not self.base_dataloader.drop_last:
+            if not self.base_dataloader.drop_last and not self._dispatch:
                 self.remainder = self.total_dataset_length % self.total_batch_size
         self.gradient_state._add_dataloader(self)
 
@@ -191,6 +201,9 @@ class DataLoaderShard:
                 ahead = self._snapshot()
                 following = next(batches, _DONE)
                 self.end_of_dataloader = following is _DONE
+                if self._dispatch and self.end_of_dataloader:
+                    # As upstream, which learns here what the main process has read last.
+                    self.remainder = ignorant_find_batch_size(current) or -1
                 self.position.ahead = ahead
                 self.position.batches += 1
                 yield current
@@ -263,7 +276,16 @@ def prepare_data_loader(
     batch_sampler = getattr(dataloader, "batch_sampler", None)
     if use_seedable_sampler and batch_sampler and type(sampler).__name__ == "RandomSampler":
         batch_sampler.sampler = SeedableRandomSampler(sampler, data_seed)
-    return DataLoaderShard(dataloader, device if put_on_device else None, non_blocking)
+    if dispatch_batches is None:
+        dispatch_batches = put_on_device and _is_streamed(dataloader.dataset)
+    place = device if put_on_device else None
+    return DataLoaderShard(dataloader, place, non_blocking, dispatch_batches)
+
+
+def _is_streamed(dataset: Any) -> bool:
+    surface = sys.modules.get("hfpaddle.torch.utils.data")
+    kinds = [paddle.io.IterableDataset, *([surface.IterableDataset] if surface else [])]
+    return isinstance(dataset, tuple(kinds))
 
 
 def skip_first_batches(dataloader: Any, num_batches: int = 0) -> Any:
@@ -287,8 +309,12 @@ def skip_first_batches(dataloader: Any, num_batches: int = 0) -> Any:
         return base
     skipping = DataLoaderShard(base, dataloader.device if prepared else None)
     skipping._non_blocking = prepared and dataloader._non_blocking
+    skipping._dispatch = prepared and dataloader._dispatch
     skipping.position = position
     skipping.skip_batches = 0 if by_sampler else num_batches
     skipping._discarded = num_batches
     skipping._resume = resume
     return skipping
+
+
+__getattr__ = fallback(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.accelerate.utils.dataclasses import PrecisionType
 from hfpaddle.accelerate.utils.other import patch_environment
 from hfpaddle.core.errors import MissingFeatureError
@@ -45,3 +46,6 @@ def notebook_launcher(
     print("Launching training on one process.")
     with patch_environment(accelerate_mixed_precision=mixed_precision.lower()):
         function(*args)
+
+
+__getattr__ = fallback(__name__)

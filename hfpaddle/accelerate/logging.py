@@ -8,6 +8,7 @@ import os
 from collections.abc import MutableMapping
 from typing import Any
 
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.accelerate.state import PartialState
 
 
@@ -51,3 +52,6 @@ def get_logger(name: str, log_level: str | None = None) -> MultiProcessAdapter:
         logger.setLevel(log_level.upper())
         logger.root.setLevel(log_level.upper())
     return MultiProcessAdapter(logger, {})
+
+
+__getattr__ = fallback(__name__)

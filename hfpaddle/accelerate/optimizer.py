@@ -7,6 +7,7 @@ from typing import Any
 
 import paddle
 
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.accelerate.state import AcceleratorState, GradientState
 
 
@@ -119,3 +120,6 @@ class AcceleratedOptimizer:
     def eval(self) -> None:
         if callable(getattr(self.optimizer, "eval", None)):
             self.optimizer.eval()
+
+
+__getattr__ = fallback(__name__)

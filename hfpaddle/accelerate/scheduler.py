@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.accelerate.state import AcceleratorState, GradientState
 
 
@@ -64,3 +65,6 @@ class AcceleratedScheduler:
             self.scheduler.load_state_dict(state_dict)
         else:
             self.scheduler.set_state_dict(state_dict)
+
+
+__getattr__ = fallback(__name__)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.accelerate.utils.dataclasses import (
     DistributedType,
     DynamoBackend,
@@ -332,3 +333,6 @@ class GradientState:
     @staticmethod
     def _reset_state() -> None:
         GradientState._shared_state.clear()
+
+
+__getattr__ = fallback(__name__)

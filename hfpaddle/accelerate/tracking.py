@@ -7,6 +7,7 @@ import os
 import time
 from typing import Any
 
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.accelerate.utils.dataclasses import LoggerType
 from hfpaddle.accelerate.utils.imports import probe
 from hfpaddle.accelerate.utils.operations import listify
@@ -176,3 +177,6 @@ def filter_trackers(log_with: Any, logging_dir: str | os.PathLike | None = None)
         if tracker not in chosen:
             chosen.append(tracker)
     return chosen
+
+
+__getattr__ = fallback(__name__)

@@ -170,6 +170,35 @@ def test_launch_passes_arguments_and_settings(tmp_path, capfd):
     assert main([*flags, str(script)]) == 7
 
 
+PLAIN_SCRIPT = """
+import sys
+import torch
+from accelerate import Accelerator
+from accelerate.hooks import ModelHook
+
+accelerator = Accelerator()
+weight = torch.nn.Parameter(torch.tensor([3.0]))
+optimizer = accelerator.prepare(torch.optim.SGD([weight], lr=0.5))
+accelerator.backward((weight * weight).sum())
+optimizer.step()
+settings = (accelerator.mixed_precision, accelerator.gradient_accumulation_steps)
+print(sys.argv[1:], weight.tolist(), *settings, ModelHook.no_grad)
+"""
+
+
+def test_launch_gives_plain_imports_the_mirrors(tmp_path, capfd, monkeypatch):
+    (tmp_path / "plain_script.py").write_text(PLAIN_SCRIPT)
+    flags = ["launch", "--cpu", "--num_processes", "1", "--gradient_accumulation_steps", "2"]
+    assert main([*flags, str(tmp_path / "plain_script.py"), "--lr", "1"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main([*flags, "-m", "plain_script", "-x"]) == 0
+    # A half of the gradient 6, as there are two batches to a step.
+    assert capfd.readouterr().out.splitlines() == [
+        "['--lr', '1'] [1.5] no 2 False",
+        "['-x'] [1.5] no 2 False",
+    ]
+
+
 @pytest.mark.parametrize(
     "text, flags, message",
     [

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in _REFUSED:
         parser.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("-m", "--module", action="store_true", help="run a module, as python -m")
-    parser.add_argument("--no_python", action="store_true", help="run the script as a program")
+    parser.add_argument("--no_python", action="store_true", help="run it as a program, unchanged")
     parser.add_argument("training_script", help="the script, then its own arguments")
     parser.add_argument("training_script_args", nargs=argparse.REMAINDER)
 
@@ -126,10 +126,12 @@ def environment(args: argparse.Namespace, config: dict[str, Any]) -> dict[str, s
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the script in a process of its own; return its exit code."""
+    """Run the script in a process of its own, as `hfpaddle run` does; return its exit code."""
     variables = environment(args, read_config(args.config_file))
     if args.module and args.no_python:
         raise UnsupportedArgumentError("--module and --no_python exclude each other.")
-    command = [] if args.no_python else [sys.executable, *(["-m"] if args.module else [])]
+    # The script's torch, transformers and accelerate mean the mirrors, as under `hfpaddle run`.
+    hooked = [sys.executable, "-m", "hfpaddle", "run", *(["-m"] if args.module else [])]
+    command = [] if args.no_python else hooked
     command += [args.training_script, *args.training_script_args]
     return subprocess.run(command, env={**os.environ, **variables}).returncode

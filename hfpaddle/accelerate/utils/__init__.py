@@ -6,7 +6,8 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
-    from hfpaddle.accelerate.mirror import OURS_IN_UTILS, UPSTREAM_UTILS, resolve
+    from hfpaddle.accelerate.mirror import OURS_IN_UTILS, resolve
+    from hfpaddle.accelerate.upstream_names import UPSTREAM_UTILS
     from hfpaddle.accelerate.utils.imports import probe
 
     value = probe(name) or resolve(name, __name__, OURS_IN_UTILS, UPSTREAM_UTILS)
@@ -15,6 +16,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    from hfpaddle.accelerate.mirror import UPSTREAM_UTILS
+    from hfpaddle.accelerate.upstream_names import UPSTREAM_UTILS
 
     return sorted({*globals(), *UPSTREAM_UTILS})

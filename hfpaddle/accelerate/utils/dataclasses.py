@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.core.errors import MissingFeatureError
 
 
-class _EnumMeta(enum.EnumMeta):
+class EnumWithContains(enum.EnumMeta):
     """``"no" in PrecisionType`` works for values too."""
 
     def __contains__(cls, item: Any) -> bool:
@@ -23,7 +24,7 @@ class _EnumMeta(enum.EnumMeta):
         return True
 
 
-class BaseEnum(enum.Enum, metaclass=_EnumMeta):
+class BaseEnum(enum.Enum, metaclass=EnumWithContains):
     """An enum whose text is its value."""
 
     def __str__(self) -> str:
@@ -120,6 +121,30 @@ class ComputeEnvironment(BaseEnum):
 
     LOCAL_MACHINE = "LOCAL_MACHINE"
     AMAZON_SAGEMAKER = "AMAZON_SAGEMAKER"
+
+
+class SageMakerDistributedType(str, enum.Enum):
+    """How a SageMaker job works together."""
+
+    NO = "NO"
+    DATA_PARALLEL = "DATA_PARALLEL"
+    MODEL_PARALLEL = "MODEL_PARALLEL"
+
+
+class CustomDtype(enum.Enum):
+    """Sizes of elements without a dtype, for `infer_auto_device_map`."""
+
+    FP8 = "fp8"
+    INT4 = "int4"
+    INT2 = "int2"
+
+
+@dataclass
+class TensorInformation:
+    """Shape and dtype of a tensor to make."""
+
+    shape: Any
+    dtype: Any
 
 
 class DDPCommunicationHookType(BaseEnum):
@@ -276,3 +301,6 @@ class TorchDynamoPlugin(KwargsHandler):
     def __post_init__(self) -> None:
         backend = "NO" if self.backend is None else str(self.backend)
         self.backend = DynamoBackend(backend.upper())
+
+
+__getattr__ = fallback(__name__)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import paddle
 
+from hfpaddle.accelerate.mirror import fallback
+
 __emulated__ = True
 
 # Name of upstream -> the packages of which any will do.
@@ -145,3 +147,6 @@ def purge_accelerate_environment(func: Callable) -> Callable:
             os.environ.update(before)
 
     return call
+
+
+__getattr__ = fallback(__name__)

@@ -10,6 +10,8 @@ from typing import Any
 
 import paddle
 
+from hfpaddle.accelerate.mirror import fallback
+
 # What an error says where memory ran out, on any Paddle device.
 _STATEMENTS = (
     " out of memory.",
@@ -88,3 +90,6 @@ def find_executable_batch_size(
             batch_size = smaller()
 
     return call
+
+
+__getattr__ = fallback(__name__)

@@ -10,6 +10,8 @@ from typing import Any
 
 import paddle
 
+from hfpaddle.accelerate.mirror import fallback
+from hfpaddle.accelerate.utils.dataclasses import TensorInformation
 from hfpaddle.core.errors import UnsupportedArgumentError
 
 
@@ -209,6 +211,26 @@ def convert_to_fp32(tensor: Any) -> Any:
     )
 
 
+def is_tensor_information(tensor_info: Any) -> bool:
+    return isinstance(tensor_info, TensorInformation)
+
+
+def get_data_structure(data: Any) -> Any:
+    """Return ``data`` with shape and dtype in place of each tensor."""
+    return recursively_apply(
+        lambda tensor: TensorInformation(shape=tensor.shape, dtype=tensor.dtype), data
+    )
+
+
+def initialize_tensors(data_structure: Any) -> Any:
+    """Return ``data_structure`` with a tensor of any values in place of each description."""
+    return recursively_apply(
+        lambda info: paddle.empty(list(info.shape), dtype=info.dtype),
+        data_structure,
+        test_type=is_tensor_information,
+    )
+
+
 def find_device(data: Any) -> Any:
     """Return the device of the first tensor, or None."""
     if isinstance(data, Mapping):
@@ -216,3 +238,6 @@ def find_device(data: Any) -> Any:
     if isinstance(data, (tuple, list)):
         return next((d for d in map(find_device, data) if d is not None), None)
     return data.device if is_torch_tensor(data) else None
+
+
+__getattr__ = fallback(__name__)

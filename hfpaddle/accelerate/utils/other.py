@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
+import operator
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import paddle
+from packaging.version import Version
 
+from hfpaddle.accelerate.mirror import fallback
+from hfpaddle.accelerate.utils.constants import STR_OPERATION_TO_FUNC
 from hfpaddle.converters.safetensors import write_safetensors
 from hfpaddle.core.files import atomic_path
+from hfpaddle.core.logging import warn_once
 
 
 def extract_model_from_parallel(
@@ -186,5 +192,93 @@ def write_basic_config(mixed_precision: str = "no", save_location: str | None = 
     return path
 
 
+def recursive_getattr(obj: Any, attr: str) -> Any:
+    """Return ``obj.a.b`` for ``"a.b"``."""
+    return operator.attrgetter(attr)(obj)
+
+
+def convert_bytes(size: float) -> str:
+    """Return ``size`` in the largest unit that leaves at least one."""
+    for unit in ("bytes", "KB", "MB", "GB", "TB"):
+        if size < 1024:
+            return f"{round(size, 2)} {unit}"
+        size /= 1024
+    return f"{round(size, 2)} PB"
+
+
+def convert_dict_to_env_variables(current_env: Mapping[str, str]) -> list[str]:
+    """Return lines ``KEY=value``, without those that a shell would take apart."""
+    lines = [f"{key}={value}" for key, value in current_env.items() if key and value]
+    return [f"{line}\n" for line in lines if not set(line) & set(";\n<> ")]
+
+
+def compare_versions(
+    library_or_version: str | Version, operation: str, requirement_version: str
+) -> bool:
+    """Compare a version, or that of an installed library, by an operator such as ``">="``.
+
+    Raises: ValueError for other operators.
+    """
+    if operation not in STR_OPERATION_TO_FUNC:
+        raise ValueError(
+            f"`operation` must be one of {list(STR_OPERATION_TO_FUNC)}, received {operation}"
+        )
+    if isinstance(library_or_version, str):
+        library_or_version = Version(importlib.metadata.version(library_or_version))
+    return STR_OPERATION_TO_FUNC[operation](library_or_version, Version(requirement_version))
+
+
+def is_torch_version(operation: str, version: str) -> bool:
+    """Compare the version of torch that `hfpaddle.torch` states."""
+    from hfpaddle import torch
+
+    return compare_versions(
+        Version(Version(str(torch.__version__)).base_version), operation, version
+    )
+
+
+def check_os_kernel() -> None:
+    """Nothing: upstream warns of kernels that stop processes which wait for each other."""
+
+
+def is_compiled_module(module: Any) -> bool:
+    """Whether ``module`` is compiled: nothing is."""
+    return False
+
+
+def has_compiled_regions(module: Any) -> bool:
+    """Whether a part of ``module`` is compiled: nothing is."""
+    return False
+
+
+def compile_regions(module: Any, **compile_kwargs: Any) -> Any:
+    """Return ``module`` as it is."""
+    warn_once("compile_regions has no effect: nothing is compiled.")
+    return module
+
+
+def model_has_dtensor(model: Any) -> bool:
+    """Whether weights are spread over devices: never."""
+    return False
+
+
+def tqdm(*args: Any, main_process_only: bool = True, **kwargs: Any) -> Any:
+    """A progress bar of the main process.
+
+    Raises: ValueError for a first argument that is a bool.
+    """
+    from tqdm.auto import tqdm as bar
+
+    if args and isinstance(args[0], bool):
+        raise ValueError(
+            "Passing `True` or `False` as the first argument to Accelerate's `tqdm` wrapper is "
+            "unsupported. Please use the `main_process_only` keyword argument instead."
+        )
+    return bar(*args, **kwargs)
+
+
 def wait_for_everyone() -> None:
     """One process waits for nobody."""
+
+
+__getattr__ = fallback(__name__)

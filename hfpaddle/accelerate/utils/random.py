@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import paddle
 
+from hfpaddle.accelerate.mirror import fallback
 from hfpaddle.core import rng
 
 
@@ -71,3 +72,6 @@ def synchronize_rng_state(rng_type: Any = None, generator: Any = None) -> None:
 
 def synchronize_rng_states(rng_types: list[Any], generator: Any = None) -> None:
     """One process agrees with itself."""
+
+
+__getattr__ = fallback(__name__)
