@@ -55,7 +55,9 @@ def streamed(hf):
     return type("Streamed", (Stream, IterableDataset), {})
 
 
-def run(hf, folder, out, act=None, stream=0, after=None, early=None, again=None, **kwargs):
+def run(
+    hf, folder, out, act=None, stream=0, after=None, before=None, early=None, again=None, **kwargs
+):
     callback, events = recorder(hf, act)
     callbacks = [callback]
     if early is not None:
@@ -66,6 +68,8 @@ def run(hf, folder, out, act=None, stream=0, after=None, early=None, again=None,
         if stream:
             tokenizer = hf.AutoTokenizer.from_pretrained(folder / "llama")
             trainer.train_dataset = streamed(hf)(Examples(tokenizer, stream, 0).rows)
+        if before is not None:
+            before(trainer)
         output = trainer.train(resume_from_checkpoint=str(resume) if options is again else None)
     if after is not None:
         after(trainer)
@@ -112,6 +116,7 @@ CASES = {
         **{"eval_steps": 2, "save_steps": 2, "early": 1, "greater_is_better": True},
         **{"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"},
     },
+    "evaluated-first": {"before": evaluated, "max_steps": 3, "eval_strategy": "epoch"},
     "silent": {"logging_strategy": "no", "save_strategy": "no"},
     "stop-in-substep": {
         "act": stop_at("on_substep_end", 1, "training_stop"),

@@ -62,6 +62,7 @@ class EvaluationMixin:
     is_in_train: bool
     # Seq2Seq counts the last batch's loss as often as any other's, as upstream does.
     _repeat_last_loss = False
+    model_preparation_time: float | None = None
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
@@ -120,12 +121,18 @@ class EvaluationMixin:
 
     def _add_speed(self, output: EvalLoopOutput, prefix: str, start: float) -> None:
         steps = math.ceil(output.num_samples / self.args.eval_batch_size)
+        start += self.model_preparation_time or 0.0
         output.metrics.update(speed_metrics(prefix, start, output.num_samples, steps))
 
     def _prepare_evaluation(self, dataloader: Any, description: str) -> None:
         if not self.is_in_train and (self.args.bf16_full_eval or self.args.fp16_full_eval):
             if self.args.half_device:
                 self.model.to(dtype="bfloat16" if self.args.bf16_full_eval else "float16")
+        if self._walked is None and self.model_preparation_time is None:  # type: ignore[attr-defined]
+            start = time.time()  # upstream wraps a model that has not been trained yet
+            if getattr(self.model, "hf_device_map", None) is None:
+                self._move_model_to_device(self.model, self.args.device)  # type: ignore[attr-defined]
+            self.model_preparation_time = round(time.time() - start, 4)
         logger.info(f"\n***** Running {description} *****")
         logger.info(f"  Batch size = {self.args.eval_batch_size}")
         self.model.eval()
@@ -235,6 +242,8 @@ class EvaluationMixin:
             if self.args.logging_nan_inf_filter and finite.any():
                 losses = losses[finite]
             metrics[f"{prefix}_loss"] = losses.mean().item()
+        if self.model_preparation_time is not None:
+            metrics[f"{prefix}_model_preparation_time"] = self.model_preparation_time
         named = {k: v for k, v in metrics.items() if k.startswith(f"{prefix}_")}
         named |= {f"{prefix}_{k}": v for k, v in metrics.items() if k not in named}
         return EvalLoopOutput(preds, labels, named, samples)
