@@ -38,6 +38,13 @@ CASES = {
     "boft": ("llama", "BOFTConfig", {**ALL}),
     "boft-drawn": ("bert", "BOFTConfig", {"boft_block_num": 4, "boft_block_size": 0,
                                           "init_weights": False}),
+    "hra": ("llama", "HRAConfig", {"r": 4, **ALL}),
+    "hra-orthogonal": ("bert", "HRAConfig", {"r": 3, "apply_GS": True, "init_weights": False}),
+    "fourier": ("llama", "FourierFTConfig", {
+        "n_frequency": 50, "scaling": 40.0, "n_frequency_pattern": {"q_proj": 20}, **ALL,
+    }),
+    "fourier-conv1d": ("gpt2", "FourierFTConfig", {"n_frequency": 30}),
+    "fourier-zero": ("bert", "FourierFTConfig", {"n_frequency": 30, "init_weights": True}),
     "vera": ("llama", "VeraConfig", {"r": 6, **ALL}),
     "vera-conv1d": ("gpt2", "VeraConfig", {"r": 6}),
     "vera-drawn": ("llama", "VeraConfig", {"r": 6, "init_weights": False, **QV}),

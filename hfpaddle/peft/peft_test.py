@@ -33,6 +33,8 @@ METHODS = {
     "VeraConfig": {"r": 4},
     "OFTConfig": {"oft_block_size": 4},
     "BOFTConfig": {"boft_block_size": 4},
+    "HRAConfig": {"r": 4},
+    "FourierFTConfig": {"n_frequency": 20, "init_weights": True},
 }
 
 
