@@ -422,6 +422,7 @@ BUILT = [
         ("phi", "CausalLM"),
     ),
     *(("gemma", "CausalLM"), ("qwen3", "CausalLM"), ("deberta-v2", "SequenceClassification")),
+    *(("gpt2", "CausalLM"), ("gpt2", "TokenClassification")),
 ]
 
 

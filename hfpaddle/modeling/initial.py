@@ -44,6 +44,8 @@ def _build(root: Any, part: nn.Layer, is_model: type, tied: set[tuple[int, str]]
             tied.remove((id(layer), "weight"))
             skip_normal(layer.weight.size)  # drawn, then replaced by what it is tied to
         if any(not initialized(p) for p in layer._parameters.values() if p is not None):
+            if getattr(layer, "init_again", False):
+                skip_normal(layer.weight.size)  # what the original draws first and replaces
             root._init_weights(layer)
 
 

@@ -55,7 +55,7 @@ class GPT2Attention(FusedAttention):
         )
         self.upcast = upcast
         self.c_proj = Conv1D(hidden_size, hidden_size)
-        self.c_proj.init_std = out_std
+        self.c_proj.init_std, self.c_proj.init_again = out_std, True
 
     def make_projections(self, hidden_size: int, bias: bool) -> None:
         self.c_attn = Conv1D(3 * hidden_size, hidden_size)
@@ -67,7 +67,7 @@ class GPT2MLP(nn.Layer):
     def __init__(self, hidden_size: int, inner_size: int, act: str, out_std: float) -> None:
         super().__init__()
         self.c_fc, self.c_proj = Conv1D(inner_size, hidden_size), Conv1D(hidden_size, inner_size)
-        self.c_proj.init_std = out_std
+        self.c_proj.init_std, self.c_proj.init_again = out_std, True
         self.act = activation(act)
 
     def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
@@ -81,8 +81,8 @@ class GPT2Block(nn.Layer):
         self, attn: nn.Layer, mlp: nn.Layer, norms: tuple[nn.Layer, nn.Layer], dropout: float
     ) -> None:
         super().__init__()
-        self.attn, self.mlp = attn, mlp
-        self.ln_1, self.ln_2 = norms
+        self.ln_1, self.attn = norms[0], attn
+        self.ln_2, self.mlp = norms[1], mlp
         self.resid_dropout = Dropout(dropout)
 
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
@@ -121,6 +121,8 @@ class GPT2Model(GPTModel):
     def __init__(self, config: transformers.GPT2Config) -> None:
         super().__init__(config)
         self.wpe = Embedding(config.n_positions, config.n_embd)
+        for name in ("drop", "h", "ln_f"):  # new weights are drawn in the order of the parts
+            self._sub_layers[name] = self._sub_layers.pop(name)
 
     def before_blocks(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         return self.drop(x_BSH + self.wpe(state.position_ids))
