@@ -12,16 +12,12 @@ a step takes about a second; the parts' shares of the work stay alike.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-from common import OURS, THEIRS, THREADS, Result
+from common import OURS, THEIRS, Result, Worker, write_checkpoint
 
 CONFIG = {
     **{"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 8},
@@ -87,53 +83,11 @@ trainer.train()
 """
 
 
-class Worker:
-    """One Trainer in a process of its own, which waits before each step."""
-
-    def __init__(self, python: Path, *arguments: str) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1"}
-        self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(
-            [str(python), "-W", "ignore", "-c", CODE, *arguments],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-        )
-        self.read("ready")
-
-    def read(self, key: str) -> Any:
-        """Skip to the message that is or has ``key``."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue  # what a library prints
-            if message == key or (isinstance(message, dict) and key in message):
-                return message
-        self.errors.seek(0)
-        raise RuntimeError(f"benchmark process failed:\n{self.errors.read()[-4000:]}")
-
-    def step(self) -> dict[str, float]:
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        result = self.read("s")
-        return {**result, **self.read("loss")}
-
-
-def write_checkpoint(folder: str) -> None:
-    """Let the product draw the weights that all four start from."""
-    code = (
-        "import json, sys, transformers, hfpaddle.transformers as hf\n"
-        "hf.set_seed(0)\n"
-        "config = transformers.LlamaConfig(**json.loads(sys.argv[2]))\n"
-        "hf.LlamaForCausalLM(config).save_pretrained(sys.argv[1])\n"
-    )
-    command = [str(OURS), "-W", "ignore", "-c", code, folder, json.dumps(CONFIG)]
-    subprocess.run(command, check=True, capture_output=True)
+def step(worker: Worker) -> dict[str, float]:
+    """Let the worker do a step; return its seconds, tokens and loss."""
+    worker.go()
+    result = worker.read("s")
+    return {**result, **worker.read("loss")}
 
 
 def turns(folder: str, steps: int) -> Iterator[dict[tuple[str, str], dict[str, float]]]:
@@ -143,23 +97,22 @@ def turns(folder: str, steps: int) -> Iterator[dict[tuple[str, str], dict[str, f
     try:
         for side, mode in kinds:
             python = OURS if side == "ours" else THEIRS
-            workers[side, mode] = Worker(python, side, mode, folder, str(BATCH), str(steps))
+            workers[side, mode] = Worker(python, CODE, side, mode, folder, str(BATCH), str(steps))
         for _ in range(steps):
             results = {}
             for kind in kinds:
                 time.sleep(PAUSE)
-                results[kind] = workers[kind].step()
+                results[kind] = step(workers[kind])
             yield results
     finally:
         for worker in workers.values():
-            worker.process.kill()
-            worker.process.wait()
+            worker.stop()
 
 
 def measure(repeat: int) -> Iterator[Result]:
     speeds: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        write_checkpoint(scratch)
+        write_checkpoint(scratch, CONFIG)
         load = []
         for i, results in enumerate(turns(scratch, ROUNDS * repeat + 1)):
             losses = [result["loss"] for result in results.values()]
