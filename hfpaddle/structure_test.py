@@ -255,7 +255,7 @@ for name, old in before.items():
 """
 
 
-@pytest.mark.parametrize("module", ["hfpaddle", "hfpaddle.transformers"])
+@pytest.mark.parametrize("module", ["hfpaddle", "hfpaddle.transformers", "hfpaddle.accelerate"])
 def test_import_patches_nothing(module):
     command = [sys.executable, "-W", "ignore", "-c", WITHOUT_REFERENCE + SNAPSHOT, module]
     done = subprocess.run(command, capture_output=True)

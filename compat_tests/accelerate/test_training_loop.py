@@ -364,6 +364,46 @@ def test_small_answers_are_those_of_the_original(tmp_path):
     assert mine == theirs
 
 
+def late(side):
+    """A schedule made of a prepared optimizer, two groups, and batches left out."""
+    accelerator = side.accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
+    side.utils.set_seed(1)
+    nn, data = side.torch.nn, side.torch.utils.data
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.2), nn.Linear(4, 1))
+    groups = [{"params": model[0].parameters()}, {"params": model[2].parameters(), "lr": 0.5}]
+    model, optimizer = accelerator.prepare(
+        model, side.torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+    )
+    schedule = side.transformers.get_scheduler("linear", optimizer, 1, 8)
+    schedule = accelerator.prepare(schedule)
+    rows = data.TensorDataset(side.torch.randn(10, 3), side.torch.randn(10, 1))
+    loader = accelerator.prepare(data.DataLoader(rows, batch_size=2, shuffle=True))
+    kinds = [isinstance(optimizer, side.torch.optim.Optimizer), isinstance(loader, data.DataLoader)]
+    kinds += [isinstance(schedule, side.torch.optim.lr_scheduler.LRScheduler), len(loader)]
+    losses, rates = [], []
+    for epoch in range(2):
+        batches = loader if epoch else accelerator.skip_first_batches(loader, 1)
+        for x, y in batches:
+            with accelerator.accumulate(model):
+                loss = ((model(x) - y) ** 2).mean()
+                accelerator.backward(loss)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            losses.append(loss.item())
+            rates.append(schedule.get_last_lr())
+    optimizer.add_param_group({"params": [nn.Parameter(side.torch.ones(1))]})
+    kinds += [len(optimizer.param_groups), len(optimizer.state_dict()["param_groups"])]
+    return losses, rates, [*kinds, repr(accelerator.state), repr(accelerator.gradient_state)]
+
+
+def test_a_schedule_of_a_prepared_optimizer():
+    (losses, rates, kinds), mine = both(late)
+    assert mine[0] == pytest.approx(losses, rel=1e-4) and len(losses) == 9
+    assert np.allclose(mine[1], rates, rtol=1e-9) and len(rates[0]) == 2
+    assert mine[2] == kinds
+
+
 def tracked(side, folder):
     calls = []
 

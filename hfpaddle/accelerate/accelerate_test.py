@@ -246,10 +246,61 @@ def test_plugins_and_precisions_that_do_not_work_say_so(caplog):
             gradient_accumulation_steps=2,
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=2),
         )
-    AcceleratorState._reset_state(True)
-    if PartialState().device.type == "cpu":
-        with pytest.raises(UnsupportedArgumentError, match="bfloat16"):
-            Accelerator(mixed_precision="bf16")
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_on_the_cpu_is_float32_and_says_so(precision, caplog):
+    accelerator = Accelerator(cpu=True, mixed_precision=precision)
+    assert "has no effect" in caplog.text and "float32" in caplog.text
+    assert accelerator.mixed_precision == precision
+    model = accelerator.prepare(paddle.nn.Linear(2, 2))
+    with accelerator.autocast():
+        assert model(paddle.ones([1, 2])).dtype == paddle.float32
+
+
+def test_what_cannot_be_done_on_one_device_says_so(tmp_path):
+    import hfpaddle.accelerate as accelerate
+    from hfpaddle.accelerate import hooks, utils
+
+    accelerator, model = Accelerator(), paddle.nn.Linear(4, 4)
+    with pytest.raises(MissingFeatureError, match=r"80 bytes and max_memory"):
+        key = "cpu" if accelerator.device.type == "cpu" else 0
+        accelerate.infer_auto_device_map(model, max_memory={key: "0.07KB"})
+    for name in ("prepare_pippy", "debug_launcher", "disk_offload", "ParallelismConfig"):
+        with pytest.raises(MissingFeatureError, match=name):
+            getattr(accelerate, name)(model)
+    with pytest.raises(UnsupportedArgumentError, match="cpu_offload_with_hook"):
+        hooks.AlignDevicesHook("cpu", offload=True)
+    for options in ({"device": "meta"}, {"device": "cpu", "dtype": "float16"}):
+        with pytest.raises(UnsupportedArgumentError, match="set_module_tensor_to_device"):
+            utils.set_module_tensor_to_device(model, "weight", **options)
+    with pytest.raises(ValueError, match="named bia"):
+        utils.set_module_tensor_to_device(model, "bia", "cpu")
+    with pytest.raises(MissingFeatureError, match="no trace"):
+        with accelerator.profile(utils.ProfileKwargs(output_trace_dir=str(tmp_path))):
+            pass
+    with accelerator.profile() as profiler:
+        profiler.step()
+    with pytest.raises(MissingFeatureError, match="key_averages"):
+        profiler.key_averages()
+    with pytest.raises(MissingFeatureError, match="num_processes=2"):
+        accelerate.notebook_launcher(print, num_processes=2)
+
+
+def test_upstream_s_files_without_one_here_import():
+    from hfpaddle.accelerate.local_sgd import LocalSGD
+    from hfpaddle.accelerate.utils.deepspeed import DummyOptim
+    from hfpaddle.accelerate.utils.imports import is_fp8_available
+    from hfpaddle.accelerate.utils.versions import is_torch_version
+
+    assert is_torch_version(">", "2.0") and not is_fp8_available()
+    with LocalSGD(accelerator=None, model=None, local_sgd_steps=2) as local:
+        local.step()
+    assert local.num_steps == 1
+    with pytest.raises(MissingFeatureError, match="DummyOptim"):
+        DummyOptim([])
+    with pytest.raises(ImportError):
+        from hfpaddle.accelerate.utils.versions import is_torch_verzion  # noqa: F401 # pyright: ignore
 
 
 def test_more_processes_are_refused(monkeypatch):

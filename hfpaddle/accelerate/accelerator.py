@@ -68,7 +68,8 @@ class Accelerator(CheckpointsMixin, ProcessesMixin):
     ``prepare`` takes models, loaders, optimizers and schedules of the torch surface, and Paddle's.
 
     Raises: MissingFeatureError for DeepSpeed, FSDP, Megatron-LM and parallel plugins;
-        UnsupportedArgumentError for bf16 or fp8 on a device that does not compute in them.
+        UnsupportedArgumentError for fp8. fp16 and bf16 on a device that does not compute in them
+        warn, and all is float32.
     """
 
     def __init__(
@@ -180,12 +181,12 @@ class Accelerator(CheckpointsMixin, ProcessesMixin):
         self.native_amp = False
         precision = self.state.mixed_precision
         if precision == "bf16":
-            if not is_bf16_available(True):
-                raise UnsupportedArgumentError(
-                    f"mixed_precision='bf16' needs a device that computes in bfloat16, and "
-                    f"{self.device} does not with this Paddle (nearest: mixed_precision='no')."
+            self.native_amp = is_bf16_available(True)
+            if not self.native_amp:
+                warn_once(
+                    f"mixed_precision='bf16' has no effect: {self.device} does not compute in "
+                    "bfloat16 with this Paddle, so all is float32."
                 )
-            self.native_amp = True
         elif precision == "fp16" and self.device.type == "cpu":
             # As upstream: fp16 on a CPU is accepted, and everything stays in float32.
             warn_once("mixed_precision='fp16' has no effect on the CPU: all is float32.")
@@ -389,11 +390,15 @@ class Accelerator(CheckpointsMixin, ProcessesMixin):
         with paddle.amp.auto_cast(dtype=dtype):
             yield
 
-    def profile(self, profile_handler: ProfileKwargs | None = None) -> Any:
-        """Raises: MissingFeatureError."""
-        raise MissingFeatureError(
-            "Accelerator.profile is not implemented. Use paddle.profiler.Profiler."
-        )
+    @contextlib.contextmanager
+    def profile(self, profile_handler: ProfileKwargs | None = None) -> Iterator[Any]:
+        """Run the block beside a profiler that records nothing, and says so once.
+
+        Raises: MissingFeatureError for settings that ask for a trace.
+        """
+        handler = profile_handler or self.profile_handler or ProfileKwargs()  # type: ignore
+        with handler.build() as profiler:
+            yield profiler
 
     def unwrap_model(
         self, model: Any, keep_fp32_wrapper: bool = True, keep_torch_compile: bool = True

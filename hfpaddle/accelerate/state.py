@@ -73,7 +73,7 @@ class PartialState:
     def __repr__(self) -> str:
         backend = f"  Backend: {self.backend}" if self.backend else ""
         return (
-            f"Distributed environment: {self.distributed_type.value}{backend}\n"
+            f"Distributed environment: {self.distributed_type}{backend}\n"
             f"Num processes: {self.num_processes}\n"
             f"Process index: {self.process_index}\n"
             f"Local process index: {self.local_process_index}\n"

@@ -235,6 +235,20 @@ class ProfileKwargs(KwargsHandler):
     with_modules: bool = False
     output_trace_dir: str | None = None
 
+    def build(self) -> Any:
+        """Return a profiler of the torch surface, which records nothing.
+
+        Raises: MissingFeatureError for ``on_trace_ready`` and ``output_trace_dir``.
+        """
+        if self.on_trace_ready is not None or self.output_trace_dir is not None:
+            raise MissingFeatureError(
+                "ProfileKwargs(on_trace_ready=..., output_trace_dir=...): nothing is recorded, so "
+                "there is no trace. Leave both out, or use paddle.profiler.Profiler."
+            )
+        from hfpaddle import torch
+
+        return torch.profiler.profile()
+
 
 @dataclass
 class GradientAccumulationPlugin(KwargsHandler):
