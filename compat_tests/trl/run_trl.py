@@ -27,7 +27,8 @@ def libraries(world: str) -> SimpleNamespace:
     else:
         import hfpaddle.peft as peft
         import hfpaddle.trl as trl
-    return SimpleNamespace(trl=trl, peft=peft)
+    hf = "transformers" if world == "torch" else "hfpaddle.transformers"
+    return SimpleNamespace(trl=trl, peft=peft, hf=hf)
 
 
 def sft(libs, folder, out, kind="text", adapter=None, tests=None, trainer=None, **settings):
@@ -48,6 +49,68 @@ def sft(libs, folder, out, kind="text", adapter=None, tests=None, trainer=None, 
     return trainer
 
 
+def dpo(libs, folder, out, kind="preference", adapter=None, tests=None, trainer=None, **settings):
+    extra = dict(trainer or {})
+    if adapter is not None:
+        extra["peft_config"] = libs.peft.LoraConfig(task_type="CAUSAL_LM", **adapter)
+    if tests is not None:
+        extra["eval_dataset"] = samples.dataset(tests, 9, 1)
+        settings = {"eval_strategy": "steps", "eval_steps": 3, **settings}
+    trainer = libs.trl.DPOTrainer(
+        model=extra.pop("model", str(folder)),
+        args=libs.trl.DPOConfig(str(out), **{**SETTINGS, **settings}),
+        train_dataset=samples.dataset(kind),
+        **extra,
+    )
+    trainer.train()
+    return trainer
+
+
+def dpo_adapted(libs, folder, out):
+    """Train an adapter further: its reference is a copy of what it was."""
+    from importlib import import_module
+
+    hf = import_module(libs.hf)
+    model = hf.AutoModelForCausalLM.from_pretrained(folder)
+    config = {**LORA, "init_lora_weights": False, "task_type": "CAUSAL_LM"}
+    hf.set_seed(3)
+    model = libs.peft.get_peft_model(model, libs.peft.LoraConfig(**config))
+    return dpo(libs, folder, out, "chat-preference", trainer={"model": model})
+
+
+def dpo_evaluated(libs, folder, out, **settings):
+    """Evaluate on a dataset that the trainer has not seen."""
+    trainer = dpo(libs, folder, out, "chat-preference", adapter=LORA, max_steps=3, **settings)
+    trainer.evaluate(samples.dataset("chat-preference", 7, 4))
+    return trainer
+
+
+def reward(libs, folder, out, kind="preference", adapter=None, tests=None, trainer=None, **more):
+    extra = dict(trainer or {})
+    if adapter is not None:
+        extra["peft_config"] = libs.peft.LoraConfig(task_type="SEQ_CLS", **adapter)
+    if tests is not None:
+        extra["eval_dataset"] = samples.dataset(tests, 9, 1)
+        more = {"eval_strategy": "steps", "eval_steps": 3, **more}
+    trainer = libs.trl.RewardTrainer(
+        model=str(folder),
+        args=libs.trl.RewardConfig(str(out), **{**SETTINGS, **more}),
+        train_dataset=extra.pop("train_dataset", None) or samples.dataset(kind),
+        **extra,
+    )
+    trainer.train()
+    return trainer
+
+
+def with_margins(count=22):
+    data = samples.dataset("chat-preference", count)
+    return data.add_column("margin", [0.1 * i for i in range(count)])
+
+
+SMOOTH = {"max_steps": 3, "label_smoothing": 0.1, "beta": 0.5}
+DPO_LOSSES = "hinge ipo exo_pair nca_pair robust bco_pair sppo_hard aot aot_unpaired".split()
+DPO_LOSSES += "apo_zero apo_down discopop sft sigmoid_norm".split()
+DIVERGENCES = ["forward_kl", "js_divergence", "alpha_divergence"]
 LORA = {"r": 4, "lora_alpha": 16, "target_modules": "all-linear"}
 CASES = {
     "text": lambda *a: sft(*a, tests="text"),
@@ -83,6 +146,32 @@ CASES = {
         *a, "chat", adapter=LORA, packing=True, max_length=32, gradient_checkpointing=True
     ),
     "prompt-tuning": lambda *a: prompt_tuned(*a),
+    "dpo": lambda *a: dpo(*a, tests="preference"),
+    "dpo-chat": lambda *a: dpo(*a, "chat-preference", max_length=18),
+    "dpo-implicit": lambda *a: dpo(*a, "implicit-preference", gradient_accumulation_steps=2),
+    "dpo-precomputed": lambda *a: dpo(
+        *a, tests="preference", precompute_ref_log_probs=True, precompute_ref_batch_size=5
+    ),
+    "dpo-lora": lambda *a: dpo(*a, "chat-preference", adapter=LORA, gradient_checkpointing=True),
+    "dpo-lora-precomputed": lambda *a: dpo_evaluated(*a, precompute_ref_log_probs=True),
+    "dpo-lora-evaluated": lambda *a: dpo_evaluated(*a),
+    "dpo-adapted": dpo_adapted,
+    "dpo-synced": lambda *a: dpo(*a, sync_ref_model=True, ref_model_sync_steps=2),
+    "dpo-tail": lambda *a: dpo(*a, ld_alpha=0.3),
+    "dpo-weighted": lambda *a: dpo(*a, use_weighting=True),
+    "dpo-sum": lambda *a: dpo(*a, loss_type=["sigmoid", "bco_pair", "sft"], loss_weights=[1, 2, 3]),
+    "reward": lambda *a: reward(*a, tests="preference"),
+    "reward-implicit": lambda *a: reward(
+        *a, "implicit-preference", center_rewards_coefficient=0.3, max_length=28
+    ),
+    "reward-margin": lambda *a: reward(
+        *a, trainer={"train_dataset": with_margins()}, gradient_accumulation_steps=2
+    ),
+    "reward-lora": lambda *a: reward(
+        *a, "chat-preference", adapter={**LORA, "modules_to_save": ["score"]}
+    ),
+    **{f"dpo-{name}": lambda *a, n=name: dpo(*a, loss_type=n, **SMOOTH) for name in DPO_LOSSES},
+    **{f"dpo-{name}": lambda *a, n=name: dpo(*a, f_divergence_type=n) for name in DIVERGENCES},
 }
 
 

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from hfpaddle.core.errors import nearest
+from hfpaddle.core.quiet import import_transformers
 from hfpaddle.core.stand_in import stand_in
 
 PACKAGE = "hfpaddle.trl"
@@ -24,13 +25,23 @@ _OURS: dict[str, dict[str, str]] = {
         "scripts.utils": (
             "DatasetMixtureConfig ScriptArguments TrlParser get_dataset init_zero_verbose"
         ),
+        "trainer.callbacks": "SyncRefModelCallback",
+        "trainer.dpo_config": "DPOConfig",
+        "trainer.dpo_trainer": "DPOTrainer",
         "trainer.model_config": "ModelConfig",
+        "trainer.reward_config": "RewardConfig",
+        "trainer.reward_trainer": "RewardTrainer",
         "trainer.sft_config": "SFTConfig",
         "trainer.sft_trainer": "SFTTrainer",
         "trainer.utils": "get_kbit_device_map get_peft_config get_quantization_config",
     },
     TRAINER: {
+        "callbacks": "SyncRefModelCallback",
+        "dpo_config": "DPOConfig",
+        "dpo_trainer": "DPOTrainer",
         "model_config": "ModelConfig",
+        "reward_config": "RewardConfig",
+        "reward_trainer": "RewardTrainer",
         "sft_config": "SFTConfig",
         "sft_trainer": "SFTTrainer",
         "utils": "disable_dropout_in_model get_peft_config get_quantization_config",
@@ -42,9 +53,8 @@ _OURS: dict[str, dict[str, str]] = {
 }
 # Public names of trl 1.16 (and of trl 1.0 where scripts still use them) that have no home above.
 _TRAINERS = (
-    "BEMACallback DPOConfig DPOTrainer DistillationConfig DistillationTrainer GRPOConfig "
-    "GRPOTrainer KTOConfig KTOTrainer LogCompletionsCallback RLOOConfig RLOOTrainer RewardConfig "
-    "RewardTrainer RichProgressCallback SyncRefModelCallback WeaveCallback"
+    "BEMACallback DistillationConfig DistillationTrainer GRPOConfig GRPOTrainer KTOConfig "
+    "KTOTrainer LogCompletionsCallback RLOOConfig RLOOTrainer RichProgressCallback WeaveCallback"
 )
 _UPSTREAM: dict[str, str] = {
     PACKAGE: (
@@ -77,6 +87,7 @@ def resolve(name: str, package: str) -> Any:
 
     Raises: AttributeError naming the nearest name if upstream has no such name either.
     """
+    import_transformers()
     homes = _homes(package)
     if name in homes:
         return getattr(importlib.import_module(homes[name]), name)

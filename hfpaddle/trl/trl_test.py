@@ -10,12 +10,28 @@ import datasets
 import numpy as np
 import paddle
 import pytest
+import transformers
+from tokenizers import Tokenizer, models
 
 from hfpaddle import trl
 from hfpaddle.core.errors import MissingFeatureError, UnsupportedArgumentError
-from hfpaddle.trl import ModelConfig, ScriptArguments, SFTConfig, SFTTrainer, TrlParser, mirror
+from hfpaddle.modeling.auto import AutoModelForCausalLM, AutoModelForSequenceClassification
+from hfpaddle.peft import LoraConfig, get_peft_model
+from hfpaddle.trl import (
+    DPOConfig,
+    DPOTrainer,
+    ModelConfig,
+    RewardConfig,
+    RewardTrainer,
+    ScriptArguments,
+    SFTConfig,
+    SFTTrainer,
+    TrlParser,
+    mirror,
+)
+from hfpaddle.trl.trainer import dpo_losses
 from hfpaddle.trl.trainer.sft_data import DataCollatorForLanguageModeling
-from hfpaddle.trl.trainer.utils import pad, score_tokens
+from hfpaddle.trl.trainer.utils import disable_dropout_in_model, pad, score_tokens
 
 pytestmark = pytest.mark.unit
 
@@ -134,3 +150,92 @@ def test_refusals(case, tmp_path):
     args = SFTConfig(str(tmp_path), use_cpu=True, report_to="none")
     with pytest.raises(error, match=message):
         SFTTrainer("nowhere", args, **{"train_dataset": TEXT, **further})
+
+
+def test_dropout_can_be_turned_off_everywhere():
+    config = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=50, eos_token_id=1)
+    model = AutoModelForCausalLM.from_config(config)
+    adapter = LoraConfig(lora_dropout=0.5, init_lora_weights=False, task_type="CAUSAL_LM")
+    model = get_peft_model(model, adapter)
+    model.train()
+    ids = paddle.randint(2, 50, [2, 9])
+    assert float((model(input_ids=ids).logits - model(input_ids=ids).logits).abs().max()) > 0
+    disable_dropout_in_model(model)
+    assert float((model(input_ids=ids).logits - model(input_ids=ids).logits).abs().max()) == 0
+
+
+def pairs(**values):
+    four = ("chosen", "rejected", "ref_chosen", "ref_rejected")
+    sums = {name: paddle.to_tensor(values.get(name, [-1.0, -2.0])) for name in four}
+    scores = [sums["chosen"] - sums["ref_chosen"], sums["rejected"] - sums["ref_rejected"]]
+    counts = [paddle.to_tensor([3.0, 2.0])] * 2
+    return dpo_losses.Pairs(*sums.values(), *scores, *counts, paddle.to_tensor(-0.5))
+
+
+@pytest.mark.parametrize("name", dpo_losses.LOSSES)
+def test_losses_prefer_the_chosen_answer(name, tmp_path):
+    """At the reference a loss is one value a pair, and falls as the chosen answer gets likelier."""
+    args = DPOConfig(str(tmp_path), use_cpu=True, label_smoothing=0.1)
+    at = pairs()
+    assert dpo_losses.LOSSES[name](at, args).shape == [2]
+    chosen = paddle.to_tensor([-1.0, -2.0], stop_gradient=False)
+    # sft reads means, apo_down lowers both answers, and discopop has a minimum below 0.
+    if name not in ("sft", "apo_down", "discopop"):
+        moved = dpo_losses.Pairs(
+            *(chosen, at.rejected, at.ref_chosen, at.ref_rejected),
+            *(chosen - at.ref_chosen, at.rejected_scores, at.chosen_tokens, at.rejected_tokens),
+            at.chosen_mean,
+        )
+        dpo_losses.LOSSES[name](moved, args).sum().backward()
+        assert bool((chosen.grad < 0).all())
+
+
+DPO_REFUSALS = {
+    "unknown": ({"loss_type": "dpo"}, ValueError, "Unknown loss type: dpo"),
+    "divergence": (
+        {"loss_type": "nca_pair", "f_divergence_type": "forward_kl"},
+        ValueError,
+        "only supported for the following loss types",
+    ),
+    "weighting": (
+        {"loss_type": ["aot"], "use_weighting": True},
+        NotImplementedError,
+        "misalign per-pair weights",
+    ),
+    "exo": ({"loss_type": "exo_pair"}, ValueError, "greater than 0.0"),
+}
+
+
+@pytest.mark.parametrize("case", DPO_REFUSALS)
+def test_refusals_of_dpo(case, tmp_path):
+    settings, error, message = DPO_REFUSALS[case]
+    with pytest.raises(error, match=message):
+        DPOTrainer("x", args=DPOConfig(str(tmp_path), use_cpu=True, **settings), train_dataset=TEXT)
+
+
+def test_as_many_weights_as_losses(tmp_path):
+    with pytest.raises(ValueError, match="Got 1 weights for 2 losses"):
+        DPOConfig(str(tmp_path), loss_type=["sigmoid", "sft"], loss_weights=[1.0])
+
+
+def test_a_model_without_checkpoint_needs_a_reference(tmp_path):
+    config = transformers.GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=50, eos_token_id=1)
+    model = AutoModelForCausalLM.from_config(config)
+    data = datasets.Dataset.from_dict({k: [[2]] for k in ("prompt_ids", "chosen_ids")})
+    data = data.add_column("rejected_ids", [[3]])
+    args = DPOConfig(str(tmp_path), use_cpu=True, report_to="none")
+    with pytest.raises(UnsupportedArgumentError, match="Pass `ref_model`"):
+        DPOTrainer(model, args=args, train_dataset=data, processing_class=tiny_tokenizer())
+
+
+def tiny_tokenizer():
+    inner = Tokenizer(models.WordLevel({"<pad>": 0, "a": 1}, unk_token="a"))
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>")
+
+
+def test_reward_models_have_one_label(tmp_path):
+    config = transformers.GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=50, num_labels=2)
+    model = AutoModelForSequenceClassification.from_config(config)
+    args = RewardConfig(str(tmp_path), use_cpu=True, report_to="none")
+    with pytest.raises(ValueError, match="num_labels=2"):
+        RewardTrainer(model, args=args, train_dataset=TEXT)

@@ -257,7 +257,9 @@ class SFTTrainer(_BaseTrainer):
         if self.args.loss_type == "dft":  # arXiv:2508.05629
             losses = losses * scores.log_probs.detach().exp()
         count = scores.label_mask.astype("float32").sum() if items is None else items
-        count = paddle.to_tensor(count).astype("float32").clip(min=1.0)
+        if not isinstance(count, paddle.Tensor):
+            count = paddle.to_tensor(count)
+        count = count.astype("float32").clip(min=1.0)
         loss = losses.sum() / count
         if scores.aux_loss is not None:
             steps = self.current_gradient_accumulation_steps if items is not None else 1

@@ -107,10 +107,11 @@ def create_model_from_path(model_id: str, architecture: Any = None, **kwargs: An
 
 
 def disable_dropout_in_model(model: Any) -> None:
-    """Set the rate of every dropout layer to 0."""
+    """Set every rate of dropout to 0, that of attention weights too."""
     for layer in model.sublayers(include_self=True):
-        if isinstance(layer, paddle.nn.Dropout):
-            layer.p = 0.0
+        for name, value in list(vars(layer).items()):
+            if isinstance(value, float) and (name == "p" or name.endswith("dropout")):
+                setattr(layer, name, 0.0)
 
 
 def is_peft_model(model: Any) -> bool:
@@ -138,6 +139,8 @@ def use_adapter(model: Any, adapter_name: str | None) -> Iterator[None]:
 class TokenScores:
     """What a model says about each label that follows; zero where the label is -100.
 
+    Without statistics all but ``log_probs`` and ``label_mask`` are None.
+
     Attributes:
         log_probs: ``[B, T]`` float32, log-probability of the label.
         entropy: ``[B, T]`` float32 without gradient, of the distribution.
@@ -149,11 +152,11 @@ class TokenScores:
     """
 
     log_probs: paddle.Tensor
-    entropy: paddle.Tensor
-    is_top1: paddle.Tensor
+    entropy: Any
+    is_top1: Any
     label_mask: paddle.Tensor
-    mean_logits: paddle.Tensor
-    log_sum_sq_probs: paddle.Tensor
+    mean_logits: Any
+    log_sum_sq_probs: Any
     aux_loss: Any = None
 
 
@@ -175,7 +178,9 @@ def _statistics(logits_NV: paddle.Tensor, labels_N: paddle.Tensor) -> list[paddl
     return [paddle.concat(list(column)) for column in zip(*parts, strict=True)]
 
 
-def score_tokens(logits_BSV: paddle.Tensor, labels_BS: paddle.Tensor) -> TokenScores:
+def score_tokens(
+    logits_BSV: paddle.Tensor, labels_BS: paddle.Tensor, statistics: bool = True
+) -> TokenScores:
     """Score each label by the logits of the position before it.
 
     Args:
@@ -197,6 +202,8 @@ def score_tokens(logits_BSV: paddle.Tensor, labels_BS: paddle.Tensor) -> TokenSc
     logits_NV = logits_BSV[:, :-1].reshape([-1, V]).index_select(at).astype("float32")
     labels_N = labels_BT.reshape([-1]).index_select(at)
     log_probs_N = -F.cross_entropy(logits_NV, labels_N, reduction="none").reshape([-1])
+    if not statistics:
+        return TokenScores(_spread(log_probs_N, at, shape), None, None, mask_BT, None, None)
     values = [log_probs_N, *_statistics(logits_NV.detach(), labels_N)]
     spread = [_spread(value, at, shape) for value in values]
     log_probs, entropy, hits, mean_logits, squares = spread

@@ -1,4 +1,4 @@
-"""SFTTrainer prepares the same data and logs the same at every step as trl's."""
+"""The trainers prepare the same data and log the same at every step as trl's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import run_trl
 import trl_samples
 
 RTOL = 1e-4
+# Differences of log-probabilities of about 50, and means of logits of either sign over a vocabulary
+# are known to the digits that float32 has of what they are made of.
+CANCELLING = ("rewards/", "logits/")
 UNCOMPARED = ("runtime", "per_second", "total_flos")
 
 
@@ -32,6 +35,10 @@ def results(tmp_path_factory):
     return [run(world, folder, place / f"{world}.json") for world in ("torch", "paddle")]
 
 
+def approximate(name: str, value):
+    return pytest.approx(value, rel=RTOL, abs=5e-6 if any(c in name for c in CANCELLING) else 1e-9)
+
+
 def compared(entry: dict) -> dict:
     return {k: v for k, v in entry.items() if not any(part in k for part in UNCOMPARED)}
 
@@ -39,6 +46,10 @@ def compared(entry: dict) -> dict:
 @pytest.mark.parametrize("case", run_trl.CASES)
 def test_prepared_data(results, case):
     want, got = (r[case]["data"] for r in results)
+    references = [name for name in want["rows"] if name.startswith("ref_")]
+    assert bool(references) == ("precomputed" in case)
+    for name in references:
+        assert got["rows"].pop(name) == pytest.approx(want["rows"].pop(name), rel=RTOL)
     assert got["rows"] == want["rows"]
     assert got["features"] == want["features"]
 
@@ -46,10 +57,10 @@ def test_prepared_data(results, case):
 @pytest.mark.parametrize("case", run_trl.CASES)
 def test_logs_of_every_step(results, case):
     want, got = ([compared(e) for e in r[case]["log"]] for r in results)
-    assert sum("mean_token_accuracy" in entry for entry in want) >= 2
+    assert sum("num_tokens" in entry for entry in want) >= 2
     assert len(got) == len(want)
     for expected, actual in zip(want, got, strict=True):
-        assert actual == pytest.approx(expected, rel=RTOL, abs=1e-9)
+        assert actual == {name: approximate(name, value) for name, value in expected.items()}
 
 
 @pytest.mark.parametrize("case", ["text", "lora"])
