@@ -21,7 +21,7 @@ import hfpaddle.accelerate
 import hfpaddle.accelerate.utils
 import hfpaddle.torch
 from hfpaddle import transformers as mirror
-from hfpaddle.core.errors import CheckpointError
+from hfpaddle.core.errors import CheckpointError, MissingFileError
 
 pytestmark = pytest.mark.compat
 
@@ -240,6 +240,20 @@ def test_a_saved_state_has_the_files_of_the_original_and_its_weights(tmp_path):
             wanted = saved[source].state_dict()
             for key, value in model.state_dict().items():
                 assert np.array_equal(value.detach().numpy(), wanted[key].detach().numpy()), key
+
+
+def test_weights_that_torch_wrote_and_an_index_load(tmp_path):
+    source = small(THEIRS)
+    torch.save(source.state_dict(), tmp_path / "pytorch_model.bin")
+    accelerate.Accelerator(cpu=True).save_model(source, tmp_path / "m", max_shard_size="0.06KB")
+    index = tmp_path / "m" / "model.safetensors.index.json"
+    for checkpoint in (tmp_path / "pytorch_model.bin", tmp_path, index):
+        model = small(OURS)
+        OURS.accelerate.load_checkpoint_in_model(model, str(checkpoint))
+        for key, value in source.state_dict().items():
+            assert np.array_equal(model.state_dict()[key].numpy(), value.numpy()), key
+    with pytest.raises(MissingFileError, match="no file of weights"):
+        OURS.accelerate.load_checkpoint_in_model(small(OURS), str(tmp_path / "no.bin"))
 
 
 def sizes(side):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import paddle
 
 from hfpaddle.accelerate.hooks import CpuOffload, UserCpuOffloadHook, add_hook_to_module
 from hfpaddle.accelerate.mirror import fallback
+from hfpaddle.accelerate.utils.modeling import load_state_dict
 from hfpaddle.backends import resolve_device_map
 from hfpaddle.core.errors import MissingFileError, UnsupportedArgumentError, WeightMismatchError
 from hfpaddle.core.logging import warn_once
@@ -40,16 +42,22 @@ def init_on_device(device: Any, include_buffers: bool | None = None) -> Iterator
 
 
 def _files(checkpoint: str | os.PathLike) -> list[Path]:
+    """The files of a checkpoint: itself, those that its index names, or the weights of a folder."""
     path = Path(checkpoint)
-    if path.is_file() and path.suffix == ".safetensors":
+    if path.is_dir():
+        for pattern in ("*.index.json", "*.safetensors", "*.bin"):
+            found = sorted(path.glob(pattern))
+            if found:
+                return _files(found[0]) if pattern == "*.index.json" else found
+    elif path.is_file() and path.suffix == ".json":
+        names = json.loads(path.read_text(encoding="utf-8")).get("weight_map", {}).values()
+        return [path.parent / name for name in sorted(set(names))]
+    elif path.is_file() and path.suffix in (".safetensors", ".bin", ".pt", ".pth"):
         return [path]
-    found = sorted(path.glob("*.safetensors")) if path.is_dir() else []
-    if not found:
-        raise MissingFileError(
-            f"{checkpoint} is no .safetensors file and no folder that holds one (pickled "
-            "checkpoints: load with from_pretrained)."
-        )
-    return found
+    raise MissingFileError(
+        f"{checkpoint} is no file of weights (.safetensors, .bin, .index.json) and no folder that "
+        "holds one."
+    )
 
 
 def load_checkpoint_in_model(
@@ -66,28 +74,26 @@ def load_checkpoint_in_model(
     full_state_dict: bool = True,
     broadcast_from_rank0: bool = False,
 ) -> None:
-    """Copy the tensors of safetensors files into ``model``, in place.
+    """Copy the tensors of safetensors files, or of torch's, into ``model``, in place.
 
     Raises: WeightMismatchError for shapes that differ, and with ``strict`` for names that do;
         UnsupportedArgumentError for offloading.
     """
     if offload_folder is not None or offload_state_dict or offload_8bit_bnb:
         raise UnsupportedArgumentError("Offloading to disk is not implemented. Leave it out.")
-    from hfpaddle.converters.safetensors import read_safetensors
-
     own, seen = model.state_dict(), set()
     with paddle.no_grad():
         for file in _files(checkpoint):
-            for name, entry in read_safetensors(file).items():
+            for name, value in load_state_dict(file).items():
                 seen.add(name)
                 if name not in own:
                     continue
-                if tuple(own[name].shape) != tuple(entry.shape):
+                if tuple(own[name].shape) != tuple(value.shape):
                     raise WeightMismatchError(
-                        f"{file}: {name} is {tuple(entry.shape)}, the model's is "
+                        f"{file}: {name} is {tuple(value.shape)}, the model's is "
                         f"{tuple(own[name].shape)}."
                     )
-                paddle.assign(entry.load().astype(own[name].dtype), own[name])
+                paddle.assign(value.astype(own[name].dtype), own[name])
     missing = [name for name in own if name not in seen]
     unexpected = sorted(seen - set(own))
     if strict and (missing or unexpected):
