@@ -273,7 +273,54 @@ def __setitem__(self: Tensor, index: Any, value: Any) -> None:
         value = paddle.cast(value, self.dtype)
     elif isinstance(value, np.generic):
         value = value.item()
-    _set(self, as_index(index, self.shape), value)
+    index = as_index(index, self.shape)
+    if isinstance(index, tuple) and any(_chooses_nothing(part) for part in index):
+        return  # Paddle's kernel fails on an empty choice beside other indices
+    if isinstance(index, tuple) and len(index) > 1:
+        index = _without_masks(index, self.shape)
+    if isinstance(index, tuple) and any(part is None for part in index):
+        recording = paddle.is_grad_enabled() and not (
+            self.stop_gradient and (not isinstance(value, Tensor) or value.stop_gradient)
+        )
+        if not recording:  # a view with the new axes: Paddle's own way aborts with index tensors
+            axes, parts = _new_axes(self, index)
+            return _set(paddle.unsqueeze(self, axes), parts, value)
+        if any(isinstance(part, Tensor) for part in index):
+            raise MissingFeatureError(
+                "x[..., None, index] = value while gradients are recorded has no implementation "
+                "here. Leave None out of the index, and reshape the value."
+            )
+    _set(self, index, value)
+
+
+def _without_masks(index: tuple, shape: Any) -> tuple:
+    """Masks beside other indices as the indices where they are True.
+
+    Paddle writes to other places than the mask's when two slices precede it.
+    """
+    if not any(isinstance(part, Tensor) and part.dtype is paddle.bool for part in index):
+        return index
+    taken, dim, parts = sum(_width(part) for part in index), 0, []
+    for part in index:
+        if isinstance(part, Tensor) and part.dtype is paddle.bool and part.ndim:
+            here = list(shape[dim : dim + part.ndim])
+            if here != list(part.shape):
+                raise IndexError(
+                    f"The shape of the mask {list(part.shape)} at index {dim} does not match the "
+                    f"shape of the indexed tensor {list(shape)} at index {dim}"
+                )
+            parts += [paddle.squeeze(found, -1) if found.ndim > 1 else found
+                      for found in paddle.nonzero(part, as_tuple=True)]  # fmt: skip
+        else:
+            parts.append(part)
+        dim += len(shape) - taken if part is Ellipsis else _width(part)
+    return tuple(parts)
+
+
+def _chooses_nothing(part: Any) -> bool:
+    if not isinstance(part, Tensor) or part.dtype is not paddle.bool:
+        return False
+    return part.place.is_cpu_place() and not bool(part.any())
 
 
 def check_writable_leaf(self: Tensor) -> None:
@@ -355,14 +402,19 @@ def __getitem__(self: Tensor, index: Any) -> Tensor:
     return _original_getitem(self, index)
 
 
-def _with_new_axes(self: Tensor, index: tuple) -> Tensor:
-    """Paddle puts a new axis elsewhere where an int follows: make the axes first, then index."""
+def _new_axes(self: Tensor, index: tuple) -> tuple[list[int], tuple]:
+    """Where an index puts new axes, and the index of a tensor that has them."""
     taken, at, axes = sum(_width(part) for part in index), 0, []
     for part in index:
         if part is None:
             axes.append(at)
         at += self.ndim - taken if part is Ellipsis else 1 if part is None else _width(part)
-    parts = tuple(slice(None) if part is None else part for part in index)
+    return axes, tuple(slice(None) if part is None else part for part in index)
+
+
+def _with_new_axes(self: Tensor, index: tuple) -> Tensor:
+    """Paddle puts a new axis elsewhere where an int follows: make the axes first, then index."""
+    axes, parts = _new_axes(self, index)
     whole = all(p is Ellipsis or (isinstance(p, slice) and p == slice(None)) for p in parts)
     wider = paddle.unsqueeze(self, axes)
     return wider if whole else _original_getitem(wider, parts)
