@@ -45,6 +45,11 @@ CASES = {
     }),
     "fourier-conv1d": ("gpt2", "FourierFTConfig", {"n_frequency": 30}),
     "fourier-zero": ("bert", "FourierFTConfig", {"n_frequency": 30, "init_weights": True}),
+    # The last layer alone: peft's C3A passes a wrong gradient on to the layers before.
+    "circulant": ("llama", "C3AConfig", {"block_size": 8, "block_size_pattern": {"q_proj": 4},
+                                         "layers_to_transform": [1], **QV}),
+    "circulant-normal": ("bert", "C3AConfig", {"block_size": 4, "init_weights": "gaussian",
+                                               "layers_to_transform": [1]}),
     "vera": ("llama", "VeraConfig", {"r": 6, **ALL}),
     "vera-conv1d": ("gpt2", "VeraConfig", {"r": 6}),
     "vera-drawn": ("llama", "VeraConfig", {"r": 6, "init_weights": False, **QV}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import paddle
 import pytest
 import transformers
+from paddle import nn
 
 import hfpaddle.peft as peft
 from hfpaddle.core import rng
@@ -34,6 +35,7 @@ METHODS = {
     "OFTConfig": {"oft_block_size": 4},
     "BOFTConfig": {"boft_block_size": 4},
     "HRAConfig": {"r": 4},
+    "C3AConfig": {"block_size": 4, "init_weights": True},
     "FourierFTConfig": {"n_frequency": 20, "init_weights": True},
 }
 
@@ -227,3 +229,15 @@ def test_files_of_another_rank_are_refused(tmp_path):
     again = peft.PeftModel.from_pretrained(base(), tmp_path)
     close(again(input_ids=IDS).logits, model(input_ids=IDS).logits)
     assert all(p.stop_gradient for p in again.parameters())
+
+
+def test_circulant_gradients_are_those_of_the_blocks():
+    """Also the input's, which the original gets wrong."""
+    rng.manual_seed(0)
+    config = peft.C3AConfig(block_size=4, target_modules=["0"])
+    layer = peft.get_peft_model(nn.Sequential(nn.Linear(8, 12)), config).base_model.model[0]
+    x = paddle.to_tensor(rng.default_generator.normal((3, 8), 0.0, 1.0), stop_gradient=False)
+    results = layer.activation("default", x), x @ layer.get_delta_weight("default")
+    grads = [paddle.grad(y.square().sum(), [x, layer.c3a_kernel["default"]]) for y in results]
+    for one, other in zip(*grads, strict=True):
+        close(one, other, 1e-6)
