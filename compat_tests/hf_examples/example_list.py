@@ -88,4 +88,27 @@ EXAMPLES = (
         "--ignore_mismatched_sizes True --max_steps 5 --use_cpu --output_dir {out} " + TRAINER,
         TRAINED,
     ),
+    Example(
+        "text-classification/run_classification.py",
+        f"--model_name_or_path {{models}}/bert {PAIRS} --text_column_names sentence1,sentence2 "
+        "--label_column_name label --metric_name accuracy --shuffle_train_dataset --do_train "
+        "--do_eval --max_seq_length 64 --max_steps 10 --use_cpu --output_dir {out} " + TRAINER,
+        TRAINED,
+    ),
+    Example(
+        "language-modeling/run_mlm_no_trainer.py",
+        f"--model_name_or_path {{models}}/bert {TEXTS} --max_seq_length 64 --num_train_epochs 3 "
+        "--seed 42 --output_dir {out} " + TRACKED,
+    ),
+    Example(
+        "multiple-choice/run_swag_no_trainer.py",
+        "--model_name_or_path {models}/bert --train_file {data}/swag/sample.json "
+        "--validation_file {data}/swag/sample.json --num_train_epochs 3 --seed 42 "
+        "--per_device_train_batch_size 4 --output_dir {out} " + TRACKED,
+    ),
+    Example(
+        "image-classification/run_image_classification_no_trainer.py",
+        "--model_name_or_path {models}/vit --dataset_name {images} --num_train_epochs 3 --seed 42 "
+        "--ignore_mismatched_sizes --output_dir {out} " + TRACKED,
+    ),
 )
