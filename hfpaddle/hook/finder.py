@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from importlib.metadata import Distribution, DistributionFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import safetensors
 
 from hfpaddle.core.mirrors import ALIASED, ALIASED_MODULES, mirror_of, mirrored
 
@@ -81,9 +85,17 @@ _replaced: dict[str, Any] = {}
 _ABSENT: Any = object()
 
 
+@functools.wraps(safetensors.safe_open, updated=())
+def _safe_open(*args: Any, **kwargs: Any) -> Any:
+    """``safetensors.safe_open`` whose tensors are Paddle's; other frameworks get the library's."""
+    ours = importlib.import_module(ALIASED_MODULES["safetensors.torch"])
+    return ours.safe_open(*args, **kwargs)
+
+
 def install() -> None:
     """Answer for the mirrors' names. A package without a mirror is as if it were not installed."""
     sys.meta_path.insert(0, _finder)
+    safetensors.safe_open = _safe_open
     for name in ALIASED_MODULES:
         _replaced[name] = sys.modules.pop(name, _ABSENT)
     for name in ALIASED:
@@ -94,6 +106,7 @@ def install() -> None:
 
 def uninstall() -> None:
     sys.meta_path.remove(_finder)
+    safetensors.safe_open = inspect.unwrap(_safe_open)
     for name in [name for name in sys.modules if mirror_of(name)]:
         del sys.modules[name]
     sys.modules.update({k: v for k, v in _replaced.items() if v is not _ABSENT})

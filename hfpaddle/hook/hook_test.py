@@ -311,3 +311,24 @@ def test_names_of_submodules_that_need_torch_upstream(tmp_path):
     first = "trainer_state.json hfpaddle.transformers.trainer "
     first += "hfpaddle.transformers.models.llama.modeling_llama"
     assert lines == [first, *["MissingFeatureError"] * 2, "hfpaddle.transformers.trainer"]
+
+
+def test_safetensors_give_paddles_tensors(tmp_path):
+    lines = run(
+        tmp_path,
+        """
+        import numpy, torch
+        from safetensors import safe_open
+        from safetensors.numpy import load_file as arrays
+        from safetensors.torch import load_file, save_file
+        save_file({"w": torch.arange(6).reshape(2, 3)}, "w.safetensors")
+        with safe_open("w.safetensors", framework="pt", device="cpu") as file:
+            for name in file.keys():
+                print(name, torch.is_tensor(file.get_tensor(name)), file.get_slice(name)[1:])
+        with safe_open("w.safetensors", framework="np") as file:
+            print(type(file.get_tensor("w")).__name__)
+        same = torch.tensor(arrays("w.safetensors")["w"])
+        print(torch.equal(load_file("w.safetensors")["w"], same))
+        """,
+    )
+    assert lines == ["w True tensor([[3, 4, 5]])", "ndarray", "True"]

@@ -7,6 +7,7 @@ gives scripts what that gives for ``framework="pt"``.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import tempfile
@@ -36,7 +37,7 @@ __all__ = ["load", "load_file", "load_model", "safe_open", "save", "save_file", 
 
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 _OURS = ("pt", "torch", "pytorch", "paddle")
-_library_open = safetensors.safe_open
+_library_open = inspect.unwrap(safetensors.safe_open)  # the hook may stand before it
 
 
 class _Slice:
