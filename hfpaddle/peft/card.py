@@ -22,7 +22,7 @@ def write_card(model: Any, folder: str | os.PathLike) -> None:
         card = ModelCard.from_template(ModelCardData())
     card.data["library_name"] = "peft"
     name = getattr(base, "name_or_path", None)
-    tags = set(getattr(base, "model_tags", None) or ())
+    tags: set[str] = set(getattr(base, "model_tags", None) or ())
     if isinstance(base, PreTrainedModel):
         tags.add("transformers")
     if model.peft_type == "LORA":

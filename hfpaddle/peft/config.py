@@ -12,7 +12,7 @@ from typing import Any
 
 import packaging.version
 from huggingface_hub import hf_hub_download
-from transformers.utils import PushToHubMixin, http_user_agent
+from transformers.utils.hub import PushToHubMixin, http_user_agent
 
 from hfpaddle.core.files import write_text
 from hfpaddle.peft.mapping import config_class

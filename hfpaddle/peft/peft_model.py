@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import hf_hub_download
 from paddle import nn
-from transformers.utils import PushToHubMixin
+from transformers.utils.hub import PushToHubMixin
 
 from hfpaddle.converters.safetensors import write_safetensors
 from hfpaddle.core.errors import UnsupportedArgumentError, WeightMismatchError

@@ -42,6 +42,8 @@ class BaseTunerLayer(nn.Layer):
         self.cast_input_dtype_enabled = True
         # Adapter of each row of the batch, while a call with `adapter_names` runs.
         self.batch_adapters: list[str] | None = None
+        self.in_features: Any
+        self.out_features: Any
         self.in_features, self.out_features = layers.in_out_features(self.get_base_layer())
 
     def get_base_layer(self) -> Any:

@@ -50,7 +50,7 @@ _TIED = (
 
 def model_config(model: Any) -> dict[str, Any]:
     """The model's config as a dict; that of a custom model if it has none."""
-    config = getattr(model, "config", DUMMY_MODEL_CONFIG)
+    config: Any = getattr(model, "config", DUMMY_MODEL_CONFIG)
     if hasattr(config, "to_dict"):
         return config.to_dict()
     return dataclasses.asdict(config) if dataclasses.is_dataclass(config) else config  # type: ignore
@@ -232,7 +232,7 @@ class BaseTuner(nn.Layer):
         return {key.rsplit(f".{prefix}", 1)[0] for key in state_dict}
 
     def _shorten_targets(self, peft_config: Any, names: list[str]) -> None:
-        targets = getattr(peft_config, "target_modules", None)
+        targets: Any = getattr(peft_config, "target_modules", None)
         many = isinstance(targets, (list, set)) and (
             len(targets) >= MIN_TARGET_MODULES_FOR_OPTIMIZATION
         )

@@ -201,7 +201,7 @@ def _find_weights(model_id: Any, hub: dict[str, Any]) -> Path:
     """The local path of an adapter's weights, fetched if need be; safetensors first."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
-    from transformers.utils import http_user_agent
+    from transformers.utils.hub import http_user_agent
 
     folder = Path(model_id, hub.get("subfolder") or "")
     for name in (SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME):

@@ -534,7 +534,7 @@ def _innermost(layer: Any) -> Any:
 
 
 def dispatch_default(
-    target: nn.Layer, adapter_name: str, config: Any, r: int, lora_alpha: int
+    target: nn.Layer, adapter_name: str, config: Any, r: int, lora_alpha: float
 ) -> LoraLayer | None:
     """The adapter layer for ``target``, or None if there is none for its kind."""
     base = _innermost(target)
