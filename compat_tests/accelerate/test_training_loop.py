@@ -505,6 +505,8 @@ def test_every_name_of_the_original_s_files_is_ours_or_raises_when_used():
                 with pytest.raises(MissingFeatureError, match=name):
                     value()
     assert len(ours) > 200
+    assert not [name for name in stand_ins if name.startswith("is_") and "available" in name[-9:]]
+    assert hfpaddle.accelerate.is_rich_available() is accelerate.utils.is_rich_available()
     with pytest.raises(AttributeError, match="add_hook_to_modul"):
         getattr(OURS.hooks, "add_hook_to_modul")  # noqa: B009
 

@@ -17,8 +17,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     from hfpaddle.accelerate.mirror import OURS, resolve
     from hfpaddle.accelerate.upstream_names import UPSTREAM
+    from hfpaddle.accelerate.utils.imports import probe
 
-    value = resolve(name, __name__, OURS, UPSTREAM)
+    value = probe(name) or resolve(name, __name__, OURS, UPSTREAM)
     globals()[name] = value
     return value
 

@@ -15,13 +15,16 @@ __emulated__ = True
 # Name of upstream -> the packages of which any will do.
 PACKAGES = {
     "is_aim_available": ("aim",),
+    "is_amdsmi_available": ("amdsmi",),
     "is_boto3_available": ("boto3",),
     "is_clearml_available": ("clearml",),
     "is_comet_ml_available": ("comet_ml",),
     "is_datasets_available": ("datasets",),
     "is_dvclive_available": ("dvclive",),
+    "is_import_timer_available": ("import_timer",),
     "is_matplotlib_available": ("matplotlib",),
     "is_mlflow_available": ("mlflow",),
+    "is_numpy_available": ("numpy",),
     "is_pandas_available": ("pandas",),
     "is_pynvml_available": ("pynvml",),
     "is_pytest_available": ("pytest",),
@@ -30,6 +33,7 @@ PACKAGES = {
     "is_swanlab_available": ("swanlab",),
     "is_tensorboard_available": ("tensorboard", "tensorboardX"),
     "is_timm_available": ("timm",),
+    "is_tqdm_available": ("tqdm",),
     "is_trackio_available": ("trackio",),
     "is_transformers_available": ("transformers",),
     "is_wandb_available": ("wandb",),
@@ -41,7 +45,8 @@ ABSENT = (
     "is_lomo_available is_megatron_lm_available is_mps_available is_msamp_available "
     "is_musa_available is_neuron_available is_pippy_available is_rocm_available "
     "is_schedulefree_available is_sdaa_available is_torch_xla_available is_torchao_available "
-    "is_torchdata_available is_torchdata_stateful_dataloader_available "
+    "is_torch_distributed_available is_torchdata_available "
+    "is_torchdata_stateful_dataloader_available "
     "is_transformer_engine_available is_transformer_engine_mxfp8_available is_xccl_available"
 ).split()
 
@@ -55,7 +60,7 @@ def probe(name: str) -> Callable[..., bool] | None:
     if name in PACKAGES:
         packages = PACKAGES[name]
 
-        def installed() -> bool:
+        def installed(*args: object, **kwargs: object) -> bool:
             return _installed(packages)
 
         installed.__name__ = name
