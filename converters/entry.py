@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import paddle
+
+if TYPE_CHECKING:
+    from hfpaddle.converters.gguf_quants import Block
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,9 @@ class TensorEntry:
         load: gives the tensor on the CPU; memory-mapped and copy-on-write where the format allows,
             so that writing to it never reaches the file.
         source: file name for messages.
+        block: GGUF's format of a quantised tensor, which ``load`` unpacks to float32; else None.
+        blocks: gives the bytes of such a tensor, ``[rows, bytes of a row]`` uint8, memory-mapped
+            where the Hub's rows come in the file's order; None if columns or values differ.
     """
 
     name: str
@@ -26,3 +33,5 @@ class TensorEntry:
     dtype: str
     load: Callable[[], paddle.Tensor]
     source: str
+    block: Block | None = None
+    blocks: Callable[[], paddle.Tensor] | None = None

@@ -1,7 +1,8 @@
 """GGUF checkpoints under the Hub's names, shapes and values.
 
-Quantised tensors become float32 when they are loaded, one by one; F32, F16 and BF16 stay what they
-are and share the file's memory map wherever the Hub's values lie in the file unchanged.
+Quantised tensors become float32 when they are loaded, one by one, or keep their blocks; F32, F16
+and BF16 stay what they are and share the file's memory map wherever the Hub's values lie in the
+file unchanged.
 """
 
 from __future__ import annotations
@@ -154,7 +155,11 @@ class GGUFFile:
             # numpy holds the shape without memory, so the change itself tells the new one.
             shape = change(np.broadcast_to(np.int8(0), shape)).shape
         load = partial(_load, self._file, info, change, dtype)
-        return TensorEntry(hub, tuple(shape), dtype, load, self.path.name)
+        block = BLOCKS.get(info.type)
+        blocks = None
+        if block and len(info.shape) == 2 and transform in (None, *_HEADS):
+            blocks = partial(_load_blocks, self._file, info, change)
+        return TensorEntry(hub, tuple(shape), dtype, load, self.path.name, block, blocks)
 
     def _change(self, transform: str, info: TensorInfo) -> Callable[[np.ndarray], np.ndarray]:
         """The function that gives the Hub's values; checks that the tensor fits it."""
@@ -205,6 +210,17 @@ def _load(file: MappedFile, info: TensorInfo, change: Callable | None, dtype: st
     return tensor.view(dtype) if dtype == "bfloat16" else tensor
 
 
+def _load_blocks(file: MappedFile, info: TensorInfo, change: Callable | None) -> paddle.Tensor:
+    """The bytes of each row as they are; ``change`` moves whole rows."""
+    shape = (info.shape[0], info.nbytes // info.shape[0])
+    if change is None:
+        return storage_entry(
+            info.name, Storage(file, info.start, info.nbytes), "uint8", shape
+        ).load()
+    rows = change(file.read(info.start, info.nbytes).reshape(shape))
+    return paddle.from_dlpack(np.ascontiguousarray(rows))
+
+
 def _unpermute(values: np.ndarray, heads: int) -> np.ndarray:
     """Undo llama.cpp's order of rotary pairs: side by side -> all first parts, then all second."""
     half = values.shape[0] // heads // 2
@@ -231,6 +247,7 @@ _SIMPLE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transpose": np.transpose,
     "as_one_row": _as_one_row,
 }
+# These move whole rows.
 # Transform -> the config key that counts its heads, then the one that it defaults to.
 _HEADS = {
     "unpermute_heads": ("num_attention_heads",),

@@ -10,7 +10,9 @@ from typing import Any
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="folder, Hub id, or .gguf file")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 ... (auto)")
+    parser.add_argument(
+        "--dtype", default="auto", help="auto (a GGUF file's own), float32 ... (auto)"
+    )
     parser.add_argument("--device", default=None, help="cpu, cuda:0, xpu:0 ... (what is found)")
     parser.add_argument("--revision", default=None, help="branch, tag or commit on the Hub")
 
@@ -37,8 +39,11 @@ def sampling(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def load(args: argparse.Namespace) -> tuple[Any, Any]:
-    """Return model and tokenizer named on the command line."""
-    from hfpaddle.transformers import AutoModelForCausalLM, AutoTokenizer
+    """Return model and tokenizer named on the command line.
+
+    A GGUF file keeps its blocks on the CPU, unless a dtype is asked for.
+    """
+    from hfpaddle.transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     name, kwargs = args.model, {}
     if os.path.isfile(name) and name.endswith(".gguf"):
@@ -47,10 +52,19 @@ def load(args: argparse.Namespace) -> tuple[Any, Any]:
     if args.revision:
         kwargs["revision"] = args.revision
     tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)
+    if "gguf_file" in kwargs and args.dtype == "auto" and on_cpu(args.device):
+        kwargs["quantization_config"] = GgufConfig()
     model = AutoModelForCausalLM.from_pretrained(
         name, dtype=args.dtype, device_map=args.device, **kwargs
     )
     return model, tokenizer
+
+
+def on_cpu(device: str | None) -> bool:
+    """Tell whether a model that is loaded for ``device`` lies on the CPU."""
+    from hfpaddle import backends
+
+    return backends.shares_host_memory(backends.resolve_device_map(device))
 
 
 class Meter:

@@ -14,6 +14,7 @@ import paddle
 from paddle import nn
 
 from hfpaddle.layers.basic import LayerNorm, Linear, RMSNorm
+from hfpaddle.layers.quantized import QuantizedLinear
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ def recipe_of(layer: Any) -> Any:
 
 
 def linear_recipe(layer: Any, begin: int = 0, end: int | None = None) -> LinearRecipe | None:
-    """Return rows of a plain `Linear`; None for anything else (adapters, quantised layers)."""
-    if type(layer) is not Linear:
+    """Return rows of a plain `Linear` or `QuantizedLinear`; None for anything else (adapters)."""
+    if type(layer) not in (Linear, QuantizedLinear):
         return None
     return LinearRecipe(layer, begin, layer.weight.shape[0] if end is None else end)
 

@@ -14,7 +14,7 @@ from paddle import nn
 
 from hfpaddle import backends
 from hfpaddle.converters.keymap import KeyMap
-from hfpaddle.core.dtypes import as_dtype, is_dtype
+from hfpaddle.core.dtypes import as_dtype, dtype_name, is_dtype
 from hfpaddle.core.errors import UnsupportedArgumentError, WeightMismatchError
 from hfpaddle.core.logging import warn_once
 from hfpaddle.layers.basic import Conv1D, Embedding, LayerNorm, Linear, RMSNorm
@@ -107,6 +107,7 @@ class PreTrainedModel(AdapterMixin, nn.Layer, metaclass=ModelMeta):
     gradient_checkpointing = False
     model_type: str | None = None
     from_checkpoint = False
+    is_quantized = False  # some weights are stored in 8 or 4 bits
     _untied: frozenset[str] = frozenset()
 
     def __init__(self, config: Any, *_: Any, **__: Any) -> None:
@@ -302,7 +303,7 @@ class PreTrainedModel(AdapterMixin, nn.Layer, metaclass=ModelMeta):
         if exclude_embeddings:
             skip = {id(m.weight) for m in self.sublayers() if isinstance(m, Embedding)}
         return sum(
-            p.size
+            getattr(p, "logical_size", p.size)  # that of a quantised weight is not its bytes
             for p in self.parameters()
             if id(p) not in skip and not (only_trainable and p.stop_gradient)
         )
@@ -332,6 +333,16 @@ class PreTrainedModel(AdapterMixin, nn.Layer, metaclass=ModelMeta):
                 device = arg
         place = None if device is None else backends.resolve_device(device)
         dtype = None if dtype is None else as_dtype(dtype)
+        if self.is_quantized and dtype is not None:
+            raise UnsupportedArgumentError(
+                f"to({dtype_name(dtype)}): the weights of this model are quantised and cannot be "
+                "cast. Load it with dtype=... and without quantization_config."
+            )
+        if self.is_quantized and place is not None and not backends.shares_host_memory(place):
+            raise UnsupportedArgumentError(
+                f"to({place}): quantised weights run on the CPU alone. Load the model without "
+                "quantization_config."
+            )
         self._to_impl(device=place, dtype=dtype, floating_only=True)
         self.tie_weights()
         return self

@@ -36,6 +36,7 @@ from hfpaddle.core.errors import (
 from hfpaddle.core.logging import warn_once
 from hfpaddle.layers.basic import Linear
 from hfpaddle.layers.parameter import assign, initialized
+from hfpaddle.modeling import quantization
 from hfpaddle.modeling.hub import WHERE, find_file, need_file, resolve_revision
 from hfpaddle.modeling.report import LoadReport
 
@@ -55,9 +56,8 @@ ALWAYS_SO = (
     *("_fast_init", "_from_auto", "_from_pipeline", "_commit_hash"),
 )
 REFUSED = {
-    "quantization_config": "load unquantised weights (dtype=...)",
-    "load_in_4bit": "load unquantised weights (dtype=...)",
-    "load_in_8bit": "load unquantised weights (dtype=...)",
+    "load_in_4bit": "quantization_config=hfpaddle.WeightOnlyConfig(bits=4)",
+    "load_in_8bit": "quantization_config=hfpaddle.WeightOnlyConfig(bits=8)",
     "max_memory": "device_map with one device",
     "offload_folder": "device_map with one device",
     "tp_plan": "one device",
@@ -80,6 +80,7 @@ ARGUMENTS = frozenset(
         *("dtype", "torch_dtype", "attn_implementation", "variant", "use_safetensors"),
         *("gguf_file", "ignore_mismatched_sizes", "key_mapping", "state_dict"),
         *("generation_config", "output_loading_info"),
+        "quantization_config",
     )
 )
 
@@ -101,6 +102,7 @@ class Request:
     key_mapping: dict[str, str] | None = None
     state_dict: dict[str, paddle.Tensor] | None = None
     generation_config: Any = None
+    quantization: Any = None
     rest: dict[str, Any] = field(default_factory=dict)
 
 
@@ -143,22 +145,37 @@ def parse(name: Any, kwargs: dict[str, Any]) -> Request:
         kwargs["token"] = kwargs.pop("use_auth_token")
     hub = {key: kwargs.pop(key) for key in WHERE if key in kwargs and key != "subfolder"}
     hub["revision"] = resolve_revision(name, **hub)
+    device = backends.resolve_device_map(kwargs.pop("device_map", None))
     return Request(
         name=name,
         hub={key: value for key, value in hub.items() if value is not None},
         subfolder=kwargs.pop("subfolder", "") or "",
         variant=kwargs.pop("variant", None),
         use_safetensors=kwargs.pop("use_safetensors", None),
-        gguf_file=kwargs.pop("gguf_file", None),
         dtype=dtype,
-        device=backends.resolve_device_map(kwargs.pop("device_map", None)),
+        device=device,
         attention=attention,
         ignore_mismatched=kwargs.pop("ignore_mismatched_sizes", False),
         key_mapping=kwargs.pop("key_mapping", None),
         state_dict=kwargs.pop("state_dict", None),
         generation_config=kwargs.pop("generation_config", None),
+        # Before the file's name, which it looks at, is taken out.
+        quantization=parse_quantization(kwargs, device),
+        gguf_file=kwargs.pop("gguf_file", None),
         rest=kwargs,
     )
+
+
+def parse_quantization(kwargs: dict[str, Any], device: str) -> Any:
+    """Take ``quantization_config`` out of ``kwargs``; see `hfpaddle.modeling.quantization`."""
+    value = kwargs.pop("quantization_config", None)
+    wanted = quantization.requested(value, kwargs.get("gguf_file"))
+    if wanted is not None and not backends.shares_host_memory(device):
+        raise UnsupportedArgumentError(
+            f"from_pretrained: quantization_config on {device} is not supported (nearest: "
+            "device_map='cpu', or no quantization_config)."
+        )
+    return wanted
 
 
 # Config
@@ -467,6 +484,7 @@ def from_pretrained(cls: Any, name: Any, *args: Any, config: Any = None, **kwarg
     filled, report = make_plan(model, entries, request.key_mapping)
     check(model, report, request)
     dtype = choose_dtype(request.dtype, config, entries)
+    filled = quantization.quantize_layers(model, filled, request.quantization)
     fill_model(model, filled, dtype, request.device)
     finish(model, dtype, request)
     load_generation_config(model, request, overrides)

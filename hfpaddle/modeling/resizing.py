@@ -12,8 +12,10 @@ import paddle
 from paddle import nn
 
 from hfpaddle.core import rng
+from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.layers.basic import Embedding
 from hfpaddle.layers.parameter import assign, empty_parameters, parameter
+from hfpaddle.layers.quantized import Quantized
 
 _SPREAD = 1e-9  # of the old rows' covariance, as upstream
 
@@ -25,7 +27,13 @@ def resize_layer(model: nn.Layer, layer: Any, rows: int, mean: bool, std: float)
         model: where other layers that share the parameters are found.
         mean: new rows are drawn close to the mean of the old ones, else as in a new model.
         std: of a new model.
+    Raises: UnsupportedArgumentError for quantised tables.
     """
+    if isinstance(layer, Quantized):
+        raise UnsupportedArgumentError(
+            "resize_token_embeddings: the table is quantised. Load the model without "
+            "quantization_config, resize it, and save it."
+        )
     added = rows - layer.weight.shape[0]
     bias = getattr(layer, "bias", None)
     table = isinstance(layer, Embedding)

@@ -97,6 +97,15 @@ def save_config(model: Any, folder: Path) -> None:
         model.generation_config.save_pretrained(folder)
 
 
+def refuse_quantized(model: Any) -> None:
+    """Raise UnsupportedArgumentError if weights of ``model`` are stored in 8 or 4 bits."""
+    if getattr(model, "is_quantized", False):
+        raise UnsupportedArgumentError(
+            "save_pretrained: a model with quantised weights cannot be saved. Load it without "
+            "quantization_config and save that, or keep the GGUF file."
+        )
+
+
 def save_pretrained(
     model: Any,
     save_directory: str | os.PathLike,
@@ -120,14 +129,15 @@ def save_pretrained(
         push_to_hub: upload afterwards; further keywords go to `push_to_hub`.
         max_shard_size: bytes or ``"5GB"``.
         variant: ``model.<variant>.safetensors``.
-    Raises: UnsupportedArgumentError for ``safe_serialization=False`` and unknown sizes;
-    CheckpointError if the folder cannot be written.
+    Raises: UnsupportedArgumentError for ``safe_serialization=False``, unknown sizes and models with
+    quantised weights; CheckpointError if the folder cannot be written.
     """
     if not safe_serialization:
         raise UnsupportedArgumentError(
             "save_pretrained: safe_serialization=False (pickled weights) is not supported "
             "(nearest: the default, safetensors)."
         )
+    refuse_quantized(model)
     for key in [key for key in kwargs if key in NO_EFFECT]:
         kwargs.pop(key)
         warn_once(f"save_pretrained: {key} has no effect; the Hub's layout is written.")

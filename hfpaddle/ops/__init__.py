@@ -10,6 +10,7 @@ from hfpaddle.ops.dropout import dropout
 from hfpaddle.ops.linear import linear
 from hfpaddle.ops.norm import layer_norm, rms_norm
 from hfpaddle.ops.packed_attention import packed_attention
+from hfpaddle.ops.quantized import quantized_linear, quantized_rows
 from hfpaddle.ops.rotary import rotary
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "layer_norm",
     "linear",
     "packed_attention",
+    "quantized_linear",
+    "quantized_rows",
     "rms_norm",
     "rotary",
     "run_blocks",

@@ -61,6 +61,8 @@ OURS: dict[str, str] = {
     "BatchFeature": f"{PACKAGE}.image_processing",
     "PreTrainedModel": f"{_MODELING}.base",
     "Conv1D": "hfpaddle.layers",
+    "WeightOnlyConfig": f"{_MODELING}.quantization",
+    "TorchAoConfig": f"{_MODELING}.quantization",
     **dict.fromkeys(("set_seed", "enable_full_determinism"), f"{PACKAGE}.trainer_utils"),
     **dict.fromkeys(AVAILABILITY, f"{PACKAGE}.availability"),
     **dict.fromkeys(SCHEDULES, f"{PACKAGE}.optimization"),
@@ -100,7 +102,7 @@ _TORCH_FREE = re.compile(
 _TORCH_FREE_NAMES = frozenset(
     """GenerationConfig WatermarkingConfig SynthIDTextWatermarkingConfig CompileConfig TextStreamer
     TextIteratorStreamer AsyncTextIteratorStreamer MODEL_FOR_CAUSAL_LM_MAPPING_NAMES CONFIG_MAPPING
-    is_vision_available logging __version__""".split()
+    is_vision_available logging __version__ GgufConfig QuantoConfig""".split()
 )
 
 

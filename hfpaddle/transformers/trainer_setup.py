@@ -114,6 +114,11 @@ class SetupMixin:
         """Find out about labels and losses from the model's class."""
         model = self.model
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        if inner is model and getattr(model, "is_quantized", False):
+            raise UnsupportedArgumentError(
+                "Trainer: the weights of this model are quantised and cannot be trained. Load it "
+                "without quantization_config."
+            )
         cls, args = type(inner), self.args
         name, config = cls.__name__, getattr(inner, "config", None)
         parameters = inspect.signature(inner.forward).parameters.values()

@@ -7,7 +7,8 @@ from typing import Any
 
 import paddle
 
-from hfpaddle.kernels.cpu.linear.matrix import KINDS, Matrix
+from hfpaddle.kernels.cpu.linear.matrix import KINDS, Matrix, quantized_matrix, reads
+from hfpaddle.layers.quantized import QuantizedLinear
 from hfpaddle.layers.recipe import (
     BlockRecipe,
     LinearRecipe,
@@ -114,10 +115,13 @@ class Compiled:
         return Norm(*pointers, recipe.eps, recipe.offset, {"rms": 1, "layer": 2}[recipe.kind], size)
 
     def _matrix(self, recipe: LinearRecipe) -> Matrix:
-        weight, bias = recipe.layer.weight, recipe.layer.bias
+        layer, weight, bias = recipe.layer, recipe.layer.weight, recipe.layer.bias
+        at = None if bias is None else self._float32(bias).data_ptr() + recipe.begin * 4
+        if isinstance(layer, QuantizedLinear):
+            parts = (layer.stored, layer.cols, weight, layer.scales, layer.zeros)
+            return quantized_matrix(*parts, at, recipe.begin, recipe.end)
         cols = weight.shape[1]
         start = weight.data_ptr() + recipe.begin * cols * weight.element_size()
-        at = None if bias is None else self._float32(bias).data_ptr() + recipe.begin * 4
         kind = KINDS[str(weight.dtype).removeprefix("paddle.")]
         return Matrix(start, None, None, at, recipe.end - recipe.begin, cols, kind, 0)
 
@@ -139,7 +143,12 @@ def compile_blocks(blocks: Any) -> Compiled | None:
 
 
 def _runs(recipe: BlockRecipe) -> bool:
-    weights = [p for p in tensors_of(recipe) if p.ndim == 2]
+    return recipe.mlp.act in ACTIVATIONS and all(_readable(layer) for layer in recipe.layers)
+
+
+def _readable(layer: Any) -> bool:
+    if isinstance(layer, QuantizedLinear):
+        return reads(layer.stored, layer.cols, layer.weight, layer.scales, layer.zeros)
+    weights = [p for p in layer._parameters.values() if p is not None and p.ndim == 2]
     stored = all(str(w.dtype).removeprefix("paddle.") in KINDS for w in weights)
-    whole = all(w.is_contiguous() for w in weights)
-    return stored and whole and recipe.mlp.act in ACTIVATIONS
+    return stored and all(w.is_contiguous() for w in weights)

@@ -84,6 +84,23 @@ inline vub nibbles(const void* a, const void* b) {
 #endif
 }
 
+// 16 in each byte whose bit is set, else 0.
+inline vub fifth_bits(uint32_t a, uint32_t b) {
+#if defined(__AVX512BW__)
+  return (vub)_mm512_maskz_set1_epi8(a | static_cast<uint64_t>(b) << 32, 16);
+#else
+  typedef uint64_t v8u __attribute__((vector_size(64)));
+  constexpr uint64_t COPIES = 0x0101010101010101;
+  v8u spread;
+  for (int i = 0; i < 4; ++i) {
+    spread[i] = (a >> 8 * i & 255) * COPIES;
+    spread[4 + i] = (b >> 8 * i & 255) * COPIES;
+  }
+  const v8u bits = 0x8040201008040201 + v8u{};
+  return (vub)((vub)(spread & bits) != 0) & 16;
+#endif
+}
+
 // a in lanes 0-7, b in lanes 8-15.
 inline vf pair(float a, float b) {
 #if defined(__AVX512F__)

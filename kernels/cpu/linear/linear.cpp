@@ -33,7 +33,16 @@ HF_EXPORT void hf_linear(const Matrix* w, const float* x, float* y, int64_t toke
   });
 }
 
-// out [count, cols] float32: the rows of w that ids name. The caller has checked the ids.
+// out [count, cols] float32: the rows of w that ids name, or the first ones if ids is null. The
+// caller has checked the ids.
 HF_EXPORT void hf_rows(const Matrix* w, const int64_t* ids, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; ++i) dequantize_row(*w, ids[i], out + i * w->cols);
+  constexpr int64_t WORTH = 65536;  // weights that pay for a thread
+  int64_t worth = count * w->cols / WORTH + 1;
+  int threads = max_threads();
+  parallel(worth < threads ? static_cast<int>(worth) : threads, [&](int thread, int team) {
+    Range r = share(count, thread, team);
+    for (int64_t i = r.begin; i < r.end; ++i) {
+      dequantize_row(*w, ids ? ids[i] : i, out + i * w->cols);
+    }
+  });
 }

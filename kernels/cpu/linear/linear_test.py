@@ -24,7 +24,7 @@ pytestmark = pytest.mark.unit
 
 ROWS, COLS = 37, 768
 TOKENS = (1, 2, 3, 5, 8)
-GGUF = {"Q4_0": 5, "Q8_0": 6, "Q4_K": 7, "Q5_K": 8, "Q6_K": 9}
+GGUF = {"Q4_0": 5, "Q8_0": 6, "Q4_K": 7, "Q5_K": 8, "Q6_K": 9, "Q5_0": 10}
 
 
 def address(array: np.ndarray | None) -> int | None:

@@ -192,6 +192,45 @@ struct BlockQ4_0 {
   }
 };
 
+// GGUF: 32 columns: scale (half), a fifth bit of each column in 4 bytes, then as Q4_0.
+struct BlockQ5_0 {
+  static constexpr int64_t B = 22;
+  static int64_t bytes(const Matrix& w) { return w.cols / 32 * B; }
+
+  template <int M>
+  static void sums(const Matrix& w, int64_t row, const Activation* x, float* out) {
+    const uint8_t* p = static_cast<const uint8_t*>(w.data) + row * bytes(w);
+    vf acc[M] = {};
+    float less[M] = {};
+    for (int64_t k = 0; k < w.cols; k += 64) {
+      bool two = k + 32 < w.cols;
+      const uint8_t *a = p + k / 32 * B, *b = two ? a + B : a;
+      __builtin_prefetch(a + 704);
+      vub v = nibbles(a + 6, b + 6) | fifth_bits(load_as<uint32_t>(a + 2), load_as<uint32_t>(b + 2));
+      float da = from_f16(load_as<uint16_t>(a)), db = two ? from_f16(load_as<uint16_t>(b)) : 0.0f;
+      vf s = pair(da, db);
+      for (int m = 0; m < M; ++m) {
+        vf lanes = s * load(x[m].lanes + k / 4);
+        acc[m] += to_float(dot_unsigned(v, load_as<vb>(x[m].q + k))) * lanes;
+        less[m] += 16 * (da * x[m].sums[k / 32] + db * x[m].sums[k / 32 + 1]);
+      }
+    }
+    for (int m = 0; m < M; ++m) out[m] = sum(acc[m]) - less[m];
+  }
+
+  static void row(const Matrix& w, int64_t row, float* out) {
+    const uint8_t* p = static_cast<const uint8_t*>(w.data) + row * bytes(w);
+    for (int64_t k = 0; k < w.cols; k += 32, p += B) {
+      float d = from_f16(load_as<uint16_t>(p));
+      uint32_t high = load_as<uint32_t>(p + 2);
+      for (int i = 0; i < 32; ++i) {
+        int low = i < 16 ? p[6 + i] & 15 : p[6 + i - 16] >> 4;
+        out[k + i] = d * ((low | static_cast<int>(high >> i & 1) << 4) - 16);
+      }
+    }
+  }
+};
+
 // GGUF: 32 columns: scale (half), then 32 signed bytes.
 struct BlockQ8_0 {
   static constexpr int64_t B = 34;
@@ -359,6 +398,7 @@ void with_kind(int32_t kind, F&& f) {
     case Q4_K: return f(BlockK45<false>{});
     case Q5_K: return f(BlockK45<true>{});
     case Q6_K: return f(BlockQ6_K{});
+    case Q5_0: return f(BlockQ5_0{});
   }
 }
 

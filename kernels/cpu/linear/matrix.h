@@ -25,6 +25,7 @@ enum Kind : int32_t {
   Q4_K = 7,
   Q5_K = 8,
   Q6_K = 9,
+  Q5_0 = 10,
 };
 
 struct Matrix {

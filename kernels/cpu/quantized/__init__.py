@@ -1,0 +1,117 @@
+"""Products with weights of 8 and 4 bits, read as they are stored.
+
+For a few tokens the time is the bytes of the weights over the memory's bandwidth, so the stored
+form is multiplied directly (`hf_linear`), with activations rounded to 8 bits in groups of 32. For
+many it is arithmetic: the weight is unpacked to float32, by all threads, for Paddle's own product,
+and nothing is rounded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import paddle
+
+from hfpaddle import ops
+from hfpaddle.core.op import implements
+from hfpaddle.kernels.cpu.library import library
+from hfpaddle.kernels.cpu.linear import MOST_TOKENS, _linear
+from hfpaddle.kernels.cpu.linear.matrix import Matrix, quantized_matrix, reads
+from hfpaddle.ops.quantized import Format, check_ids
+
+# Unpacked at a time: 256 MB of float32, so that the head of a large vocabulary costs no more.
+MOST_WEIGHTS = 1 << 26
+
+_rows = library().hf_rows  # type: ignore[union-attr]
+_rows.argtypes = [ctypes.POINTER(Matrix), ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
+_rows.restype = None
+
+
+def multiplies(
+    x: paddle.Tensor,
+    weight: paddle.Tensor,
+    scales: paddle.Tensor | None,
+    zeros: paddle.Tensor | None,
+    bias: paddle.Tensor | None,
+    stored: Format,
+) -> bool:
+    """Whether this implementation takes the call."""
+    return x.size > 0 and reads(stored, x.shape[-1], weight, scales, zeros)
+
+
+# Activations of 8 bits: see the measured errors in docs/loading.md.
+@implements(ops.quantized_linear, name="cpu", devices=("cpu",), dtypes=("float32",),
+            accepts=multiplies, rtol={"float32": 2e-2})  # fmt: skip
+def quantized_linear_cpu(
+    x: paddle.Tensor,
+    weight: paddle.Tensor,
+    scales: paddle.Tensor | None,
+    zeros: paddle.Tensor | None,
+    bias: paddle.Tensor | None,
+    stored: Format,
+) -> paddle.Tensor:
+    cols = x.shape[-1]
+    tokens = x.size // cols
+    learning = paddle.is_grad_enabled() and not (
+        x.stop_gradient and (bias is None or bias.stop_gradient)
+    )
+    if learning or tokens > MOST_TOKENS:
+        return _unpacked(x, weight, scales, zeros, bias, stored)
+    x = x.contiguous()
+    bias = None if bias is None else bias.astype("float32").contiguous()
+    address = None if bias is None else bias.data_ptr()
+    w = quantized_matrix(stored, cols, weight, scales, zeros, address)
+    out = paddle.empty([*x.shape[:-1], weight.shape[0]], dtype="float32")
+    _linear(w, x.data_ptr(), out.data_ptr(), tokens)
+    return out
+
+
+def _unpacked(
+    x: paddle.Tensor,
+    weight: paddle.Tensor,
+    scales: paddle.Tensor | None,
+    zeros: paddle.Tensor | None,
+    bias: paddle.Tensor | None,
+    stored: Format,
+) -> paddle.Tensor:
+    cols, rows = x.shape[-1], weight.shape[0]
+    step = max(1, MOST_WEIGHTS // cols)
+    parts = []
+    for begin in range(0, rows, step):
+        end = min(begin + step, rows)
+        w = quantized_matrix(stored, cols, weight, scales, zeros, None, begin, end)
+        values = paddle.empty([end - begin, cols], dtype="float32")
+        _rows(w, None, end - begin, values.data_ptr())
+        parts.append(paddle.matmul(x, values, transpose_y=True))
+    out = parts[0] if len(parts) == 1 else paddle.concat(parts, axis=-1)
+    return out if bias is None else out + bias.astype("float32")
+
+
+def looks_up(
+    ids: paddle.Tensor,
+    weight: paddle.Tensor,
+    scales: paddle.Tensor | None,
+    zeros: paddle.Tensor | None,
+    stored: Format,
+    cols: int,
+) -> bool:
+    """Whether this implementation takes the call."""
+    return ids.size > 0 and reads(stored, cols, weight, scales, zeros)
+
+
+@implements(ops.quantized_rows, name="cpu", devices=("cpu",), dtypes=("int64",),
+            accepts=looks_up, rtol={"int64": 1e-6})  # fmt: skip
+def quantized_rows_cpu(
+    ids: paddle.Tensor,
+    weight: paddle.Tensor,
+    scales: paddle.Tensor | None,
+    zeros: paddle.Tensor | None,
+    stored: Format,
+    cols: int,
+) -> paddle.Tensor:
+    check_ids(ids, weight.shape[0])
+    ids = ids.contiguous()
+    w = quantized_matrix(stored, cols, weight, scales, zeros)
+    out = paddle.empty([*ids.shape, cols], dtype="float32")
+    _rows(w, ids.data_ptr(), ids.size, out.data_ptr())
+    return out
