@@ -44,6 +44,7 @@ OURS: dict[str, str] = {
         "load_checkpoint_and_dispatch load_checkpoint_in_model",
     ),
     "infer_auto_device_map": f"{UTILS}.modeling",
+    "is_rich_available": f"{UTILS}.imports",
     **_homes(f"{UTILS}.dataclasses", _SETTINGS),
     **_homes(f"{UTILS}.memory", _MEMORY),
     "synchronize_rng_states": f"{UTILS}.random",
@@ -95,7 +96,7 @@ OURS_IN_UTILS: dict[str, str] = {
         "are_libraries_initialized get_current_device_type is_bf16_available is_cuda_available "
         "is_fp16_available is_mlu_available is_npu_available is_peft_available is_port_in_use "
         "is_torchvision_available is_triton_available is_weights_only_available is_xpu_available "
-        "purge_accelerate_environment",
+        "is_rich_available purge_accelerate_environment",
     ),
     "load_checkpoint_in_model": f"{PACKAGE}.big_modeling",
     "is_initialized": f"{PACKAGE}.state",

@@ -28,7 +28,6 @@ PACKAGES = {
     "is_pandas_available": ("pandas",),
     "is_pynvml_available": ("pynvml",),
     "is_pytest_available": ("pytest",),
-    "is_rich_available": ("rich",),
     "is_sagemaker_available": ("sagemaker",),
     "is_swanlab_available": ("swanlab",),
     "is_tensorboard_available": ("tensorboard", "tensorboardX"),
@@ -110,6 +109,12 @@ def is_peft_available() -> bool:
 
 def is_torchvision_available() -> bool:
     return _installed(("hfpaddle.torchvision",))
+
+
+def is_rich_available() -> bool:
+    """Whether rich is installed and wanted: ``ACCELERATE_ENABLE_RICH`` says so, as upstream."""
+    wanted = os.environ.get("ACCELERATE_ENABLE_RICH", "").lower()
+    return wanted in ("1", "true", "yes", "y", "t", "on") and _installed(("rich",))
 
 
 def is_weights_only_available() -> bool:
