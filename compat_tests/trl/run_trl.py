@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,8 +69,6 @@ def dpo(libs, folder, out, kind="preference", adapter=None, tests=None, trainer=
 
 def dpo_adapted(libs, folder, out):
     """Train an adapter further: its reference is a copy of what it was."""
-    from importlib import import_module
-
     hf = import_module(libs.hf)
     model = hf.AutoModelForCausalLM.from_pretrained(folder)
     config = {**LORA, "init_lora_weights": False, "task_type": "CAUSAL_LM"}
@@ -100,6 +99,43 @@ def reward(libs, folder, out, kind="preference", adapter=None, tests=None, train
     )
     trainer.train()
     return trainer
+
+
+def streamed(libs, folder, out):
+    args = libs.trl.SFTConfig(str(out), **SETTINGS)
+    data = samples.dataset("chat").to_iterable_dataset()
+    trainer = libs.trl.SFTTrainer(str(folder), args, train_dataset=data)
+    trainer.train()
+    return trainer
+
+
+def with_plain_arguments(libs, folder, out):
+    """A model and a tokenizer as objects, and TrainingArguments instead of SFTConfig."""
+    hf = import_module(libs.hf)
+    trainer = libs.trl.SFTTrainer(
+        hf.AutoModelForCausalLM.from_pretrained(folder),
+        hf.TrainingArguments(str(out), **{**SETTINGS, "max_steps": 2}),
+        train_dataset=samples.dataset("chat"),
+        processing_class=hf.AutoTokenizer.from_pretrained(folder),
+    )
+    trainer.train()
+    return trainer
+
+
+def evaluated_later(libs, folder, out):
+    trainer = sft(libs, folder, out, "completion", max_steps=2)
+    trainer.evaluate(samples.dataset("completion", 5, 5))
+    return trainer
+
+
+def several_tests(libs, folder, out):
+    tests = {"a": samples.dataset("text", 5, 2), "b": samples.dataset("text", 7, 3)}
+    more = {"eval_strategy": "steps", "eval_steps": 3, "trainer": {"eval_dataset": tests}}
+    return sft(libs, folder, out, packing=True, max_length=20, **more)
+
+
+def shapes(prediction):
+    return {"width": float(prediction.predictions.shape[1]), "n": float(len(prediction.label_ids))}
 
 
 def with_margins(count=22):
@@ -145,7 +181,18 @@ CASES = {
     "lora-bfd": lambda *a: sft(
         *a, "chat", adapter=LORA, packing=True, max_length=32, gradient_checkpointing=True
     ),
+    "lora-dropout": lambda *a: sft(*a, "chat", adapter={**LORA, "lora_dropout": 0.3}),
     "prompt-tuning": lambda *a: prompt_tuned(*a),
+    "prefix-tuning": lambda libs, *a: sft(libs, *a, trainer={"peft_config": prefix(libs)}),
+    "streamed": streamed,
+    "plain-arguments": with_plain_arguments,
+    "evaluated-later": evaluated_later,
+    "several-tests": several_tests,
+    "metrics": lambda *a: sft(*a, tests="text", trainer={"compute_metrics": shapes}),
+    "experts": lambda libs, folder, out: sft(
+        libs, folder.parent / "mixtral", out, max_steps=3, gradient_accumulation_steps=2
+    ),
+    "dpo-experts": lambda libs, folder, out: dpo(libs, folder.parent / "mixtral", out, max_steps=3),
     "dpo": lambda *a: dpo(*a, tests="preference"),
     "dpo-chat": lambda *a: dpo(*a, "chat-preference", max_length=18),
     "dpo-implicit": lambda *a: dpo(*a, "implicit-preference", gradient_accumulation_steps=2),
@@ -186,8 +233,14 @@ def prompt_tuned(libs, folder, out):
     return sft(libs, folder, out, "completion", trainer={"peft_config": config})
 
 
+def prefix(libs):
+    return libs.peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+
+
 def columns(dataset) -> dict:
     """Return what a prepared dataset holds."""
+    if dataset.features is None:  # a stream
+        return {"features": None, "rows": list(dataset)}
     return {
         "features": {name: str(kind) for name, kind in dataset.features.items()},
         "rows": dataset.to_dict(),

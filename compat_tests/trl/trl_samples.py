@@ -38,25 +38,31 @@ def write_tokenizer(folder: Path) -> Path:
     return folder
 
 
+SIZES = {
+    **{"vocab_size": 330, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+    **{"num_key_value_heads": 2, "intermediate_size": 48, "max_position_embeddings": 128},
+    **{"pad_token_id": 0, "bos_token_id": None, "eos_token_id": 2},
+}
+
+
 def write_llama(folder: Path) -> Path:
     """Let the original write a tiny llama with that tokenizer."""
     import torch
     import transformers
 
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=330,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=48,
-        max_position_embeddings=128,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=2,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).save_pretrained(folder)
+    return write_tokenizer(folder)
+
+
+def write_mixtral(folder: Path) -> Path:
+    """Let the original write a tiny mixture of experts with that tokenizer."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.MixtralConfig(num_local_experts=4, **SIZES)
+    transformers.MixtralForCausalLM(config).save_pretrained(folder)
     return write_tokenizer(folder)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 import pytest
 import transformers
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hfpaddle import trl
 from hfpaddle.core.errors import MissingFeatureError, UnsupportedArgumentError
@@ -230,6 +230,7 @@ def test_a_model_without_checkpoint_needs_a_reference(tmp_path):
 
 def tiny_tokenizer():
     inner = Tokenizer(models.WordLevel({"<pad>": 0, "a": 1}, unk_token="a"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return transformers.PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>")
 
 
@@ -239,3 +240,41 @@ def test_reward_models_have_one_label(tmp_path):
     args = RewardConfig(str(tmp_path), use_cpu=True, report_to="none")
     with pytest.raises(ValueError, match="num_labels=2"):
         RewardTrainer(model, args=args, train_dataset=TEXT)
+
+
+def chat_setting(tmp_path, **settings):
+    config = transformers.LlamaConfig(
+        vocab_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, pad_token_id=0, eos_token_id=1, bos_token_id=None,
+    )  # fmt: skip
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+    args = SFTConfig(str(tmp_path), use_cpu=True, report_to="none", logging_steps=1, **settings)
+    said = [{"role": "user", "content": "a a"}, {"role": "assistant", "content": "a a a"}]
+    data = datasets.Dataset.from_dict({"messages": [said] * 4})
+    model = AutoModelForCausalLM.from_config(config)
+    return {"model": model, "args": args, "train_dataset": data, "processing_class": tokenizer}
+
+
+def test_a_template_without_marks_is_refused(tmp_path):
+    with pytest.raises(UnsupportedArgumentError, match="generation %} and {% endgeneration"):
+        SFTTrainer(**chat_setting(tmp_path, assistant_only_loss=True))
+
+
+def test_an_adapter_on_the_head_is_trained(tmp_path):
+    config = LoraConfig(r=2, target_modules=["lm_head"], task_type="CAUSAL_LM")
+    trainer = SFTTrainer(**chat_setting(tmp_path, max_steps=2), peft_config=config)
+    named = {n: p for n, p in trainer.model.named_parameters() if "lora_B" in n}
+    assert named and all(float(p.abs().sum()) == 0 for p in named.values())
+    trainer.train()
+    assert all(float(p.abs().sum()) > 0 for p in named.values())
+    assert "mean_token_accuracy" in trainer.state.log_history[0]
+
+
+def test_packed_data_are_not_packed_again(tmp_path):
+    setting = chat_setting(tmp_path, max_steps=1, packing=True, max_length=12)
+    trainer = SFTTrainer(**setting, eval_dataset=setting["train_dataset"])
+    assert trainer.eval_dataset["seq_lengths"][:] == [[5, 5], [5, 5]]
+    assert trainer._prepared_eval(trainer.args, trainer.eval_dataset) is trainer.eval_dataset
+    loss = trainer.evaluate(trainer.eval_dataset)["eval_loss"]
+    assert loss == pytest.approx(trainer.evaluate()["eval_loss"], rel=1e-6)
