@@ -285,7 +285,7 @@ def test_subclasses_and_super(tmp_path):
                 self.extra = {}
 
             def forward(self, x):
-                self.inner.register_backward_hook(print)
+                self.inner.ipu()
                 return self.extra, self.later, self.inner(x).to_mkldnn()
 
         class Mine(Trainer):
@@ -307,7 +307,7 @@ def test_subclasses_and_super(tmp_path):
     found = verdicts(report)
     fails = {name for name, verdict in found.items() if verdict == "will fail"}
     assert fails == {
-        "torch.nn.Linear.register_backward_hook",
+        "torch.nn.Linear.ipu",
         "transformers.Trainer.compute_lozz",
         "transformers.Trainer.stat",
         "transformers.Trainer.trane",

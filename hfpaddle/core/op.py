@@ -120,6 +120,8 @@ def implements(
     """
 
     def attach(fn: Callable[..., Any]) -> Callable[..., Any]:
+        if any(impl.name == name for impl in target.impls):
+            raise ValueError(f"{target.name} has an implementation {name!r} already.")
         target.impls.append(Implementation(name, fn, devices, dtypes, rtol or {}, accepts))
         target._known.clear()
         return fn
