@@ -6,6 +6,7 @@ must see Paddle's own methods, whichever tests ran before them in the same proce
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -36,9 +37,8 @@ def pytest_collect_directory(path: Path) -> None:
     It imports the packages above a test by their folders, and the kernels are installed elsewhere.
     """
     if path == ROOT / "kernels" / "cpu":
-        import hfpaddle.kernels.cpu
-
-        for name in [name for name in sys.modules if name.startswith("hfpaddle.kernels.cpu")]:
+        package = importlib.import_module("hfpaddle.kernels.cpu").__name__
+        for name in [name for name in sys.modules if name.startswith(package)]:
             sys.modules.setdefault(name.removeprefix("hfpaddle.kernels."), sys.modules[name])
 
 
