@@ -69,13 +69,7 @@ def _share_threads(loaded: ctypes.CDLL) -> None:
             runtime = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
         except OSError:
             continue
-        names = (
-            "GOMP_parallel",
-            "omp_get_max_threads",
-            "omp_get_thread_num",
-            "omp_get_num_threads",
-        )
-        functions = [ctypes.cast(getattr(runtime, name), ctypes.c_void_p) for name in names]
+        functions = [ctypes.cast(getattr(runtime, name), ctypes.c_void_p) for name in ENTRIES]
         loaded.hf_set_runtime(*functions)
         return
     warn_once("kernels for the CPU run on one thread: Paddle's OpenMP runtime was not found.")
