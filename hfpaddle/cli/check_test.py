@@ -117,6 +117,7 @@ import json, sys, warnings
 warnings.simplefilter("ignore")
 import hfpaddle
 hfpaddle.install()
+from accelerate.state import AcceleratorState
 outcomes = []
 for snippet in json.load(sys.stdin):
     try:
@@ -124,6 +125,7 @@ for snippet in json.load(sys.stdin):
         outcomes.append("")
     except Exception as error:
         outcomes.append(f"{type(error).__name__}: {error}")
+    AcceleratorState._reset_state(reset_partial_state=True)  # each snippet is a process of its own
 sys.__stdout__.write("\\n" + json.dumps(outcomes))
 """
 

@@ -61,9 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     # Paddle's build tools advise installing ccache whenever they are imported.
     warnings.filterwarnings("ignore", "No ccache found")
+    originals = logging.getLogger("transformers")
+    level = originals.level
     if args.loads_transformers:
         import_transformers()
-        logging.getLogger("transformers").setLevel(logging.ERROR)
+        level = originals.level  # as transformers sets it on import
+        originals.setLevel(logging.ERROR)
     try:
         return args.run(args) or 0
     except KeyboardInterrupt:
@@ -76,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"hfpaddle {args.verb}: {error}", file=sys.stderr)
         return 1
+    finally:
+        originals.setLevel(level)
 
 
 if __name__ == "__main__":
