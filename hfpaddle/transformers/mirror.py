@@ -68,6 +68,7 @@ OURS: dict[str, str] = {
     **dict.fromkeys(SCHEDULES, f"{PACKAGE}.optimization"),
     "Trainer": f"{PACKAGE}.trainer",
     "Seq2SeqTrainer": f"{PACKAGE}.trainer_seq2seq",
+    "ProgressCallback": f"{PACKAGE}.trainer_progress",
     "TrainingArguments": f"{PACKAGE}.training_args",
     "Seq2SeqTrainingArguments": f"{PACKAGE}.training_args_seq2seq",
     **dict.fromkeys(COLLATORS, f"{PACKAGE}.data.data_collator"),

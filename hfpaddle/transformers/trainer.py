@@ -20,7 +20,6 @@ from transformers.trainer_callback import (
     DefaultFlowCallback,
     ExportableState,
     PrinterCallback,
-    ProgressCallback,
     TrainerControl,
     TrainerState,
 )
@@ -49,6 +48,7 @@ from hfpaddle.transformers.trainer_jit_checkpoint import JITCheckpointCallback
 from hfpaddle.transformers.trainer_metrics import MetricsMixin
 from hfpaddle.transformers.trainer_neftune import add_noise
 from hfpaddle.transformers.trainer_optimizer import OptimizerMixin
+from hfpaddle.transformers.trainer_progress import ProgressCallback
 from hfpaddle.transformers.trainer_pt_utils import get_model_param_count
 from hfpaddle.transformers.trainer_search import SearchMixin
 from hfpaddle.transformers.trainer_setup import Plan, SetupMixin
@@ -283,6 +283,8 @@ class Trainer(
         self._epoch = self._batches_given = self._batch_number = self._globalstep_last_logged = 0
         self._epoch_ended, self._feed = False, None
         self._scaler = self._make_scaler()
+        bars = [c for c in self.callback_handler.callbacks if isinstance(c, ProgressCallback)]
+        self._bars: list[ProgressCallback] = bars
         if self._accelerator is not None:
             self._accelerator.scaler = self._scaler
         self._tr_loss, self._total_loss_scalar = paddle.zeros([]).to(self.args._device_name), 0.0
@@ -386,6 +388,7 @@ class Trainer(
             self._batches_given += 1
             self.current_flos += float(self.floating_point_ops(inputs))
             self._track_num_input_tokens(inputs)
+            self._show_progress(inputs, loss)
             if i < len(batches) - 1:
                 self.control = handler.on_substep_end(args, self.state, self.control)
                 if self.control.should_epoch_stop or self.control.should_training_stop:
@@ -407,6 +410,11 @@ class Trainer(
             self.state.epoch = self._epoch + self._batches_given / plan.batches_per_epoch
             self._last_logs, self._stepped = (norm, rate), True
             self.control = handler.on_step_end(args, self.state, self.control)
+
+    def _show_progress(self, inputs: Any, loss: paddle.Tensor) -> None:
+        for bar in self._bars:
+            pad = getattr(self.processing_class, "pad_token_id", None)
+            bar.on_batch(inputs, loss, getattr(self.model, "main_input_name", "input_ids"), pad)
 
     def _add_loss(self, loss: paddle.Tensor) -> None:
         """Add to the losses not yet logged; one that is not finite counts as their mean."""
