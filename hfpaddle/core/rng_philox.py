@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hfpaddle.core.errors import DistributionError, UnsupportedArgumentError
+from hfpaddle.core.rng import DEFAULT_SEED, Generator
 from hfpaddle.core.rng_math import fma32, fma64, round_to
 
 Shape = int | Sequence[int]
@@ -54,8 +55,8 @@ def philox(counter: tuple, seed: int) -> list[np.ndarray]:
     return [word.astype(np.uint32) for word in np.broadcast_arrays(*c)]
 
 
-class PhiloxGenerator:
-    """The stream of ``torch.Generator("cuda")``; samples are numpy arrays.
+class PhiloxGenerator(Generator):
+    """The stream of ``torch.Generator("cuda")``.
 
     Args:
         multiprocessors, threads: of the GPU whose numbers are wanted: its streaming
@@ -64,8 +65,9 @@ class PhiloxGenerator:
     """
 
     def __init__(self, multiprocessors: int = 132, threads: int = 2048) -> None:
+        self.device = "cuda"
         self.most_blocks = multiprocessors * (threads // BLOCK)
-        self.manual_seed(67280421310721)
+        self.manual_seed(DEFAULT_SEED)
 
     # State
 
@@ -73,10 +75,6 @@ class PhiloxGenerator:
         """Start the stream of ``seed``."""
         self._seed, self.offset = int(seed) % (1 << 64), 0
         return self
-
-    def initial_seed(self) -> int:
-        """The seed that this stream began with."""
-        return self._seed
 
     def get_state(self) -> np.ndarray:
         """uint8 ``[16]``: seed and offset, as torch's."""
@@ -95,21 +93,30 @@ class PhiloxGenerator:
 
     # Words
 
+    def random_u32(self, n: int) -> np.ndarray:
+        raise UnsupportedArgumentError(
+            "A CUDA generator has no such stream of words here (multinomial with replacement). "
+            "Use a generator of the CPU."
+        )
+
     def _take(self, increment: int) -> int:
         """The offset at which a kernel begins; the next one begins ``increment`` later."""
         start = self.offset
         self.offset += (increment + 3) // 4 * 4
         return start
 
-    def _words(self, count: int, values: int) -> tuple[list[np.ndarray], int]:
+    def _words(self, count: int, values: int, even: bool = False) -> tuple[list[np.ndarray], int]:
         """The words of a grid-stride kernel whose threads make ``values`` samples a turn.
 
+        Args:
+            even: add a turn to an odd number of them, without taking more of the stream.
         Returns: four arrays ``[turns, threads]``, and the number of threads.
         """
         blocks = min(-(-count // BLOCK), self.most_blocks)
         threads = BLOCK * blocks
         turns = (count - 1) // (threads * values) + 1
         start = self._take(turns * 4) // 4
+        turns += turns % 2 if even else 0
         turn = np.uint64(start) + np.arange(turns, dtype=np.uint64)[:, None]
         thread = np.arange(threads, dtype=np.uint64)[None, :]
         return philox((turn & _LOW, turn >> _32, thread, 0), self._seed), threads
@@ -177,32 +184,28 @@ class PhiloxGenerator:
             log = np.where(sample >= 1 - half, -half, np.log(sample)).astype(sample.dtype)
         return (sample.dtype.type(-1.0 / lambd) * log).reshape(shape)
 
-    def randint(self, low: int, high: int, shape: Shape = (), dtype: str = "int64") -> np.ndarray:
-        """int64 in [low, high), as ``torch.randint`` and ``random_`` on a tensor of ``dtype``."""
+    def randint(self, low: int, high: int, shape: Shape = ()) -> np.ndarray:
+        """int64 in [low, high), as ``torch.randint`` of any dtype."""
         if low >= high:
             raise DistributionError(
                 f"randint: low must be less than high, got low={low} and high={high}."
             )
         span, count = int(high) - int(low), _count(shape)
-        if span >= _WIDE_RANGE and dtype in ("int64", "float64", "float32", "bfloat16"):
+        if span >= _WIDE_RANGE:
             words = self._draw(count, 2, lambda w: [_join(w[0], w[1]), _join(w[2], w[3])])
         else:
             words = self._draw(count, 4, list).astype(np.uint64)
-            span &= 0xFFFFFFFF if span > 0xFFFFFFFF else span
-        offset = words % np.uint64(span) if span else words
+        offset = words % np.uint64(span)
         return (offset + np.uint64(int(low) % (1 << 64))).view(np.int64).reshape(shape)
 
     def randperm(self, n: int) -> np.ndarray:
         """A permutation of 0..n-1, int64 ``[n]``: the order of random keys of just enough bits."""
-        if n < 2:
-            return np.arange(n, dtype=np.int64)
+        if n == 0:
+            return np.empty(0, np.int64)
         limit = math.log(0.9) * 12
         bits = min(64, math.ceil(math.log2(n - (6 * n * n + 1) / limit)))
-        if bits > 32:
-            low, high = -(1 << 63), (1 << 63) - 1
-            keys = self.randint(low, high, n, "int64").view(np.uint64) & np.uint64((1 << bits) - 1)
-            return np.argsort(keys, kind="stable").astype(np.int64)
-        keys = self.randint(-(1 << 31), (1 << 31) - 1, n, "int32").astype(np.uint64)
+        width = 63 if bits > 32 else 31
+        keys = self.randint(-(1 << width), (1 << width) - 1, n).view(np.uint64)
         keys &= np.uint64((1 << bits) - 1)
         order = np.argsort(keys, kind="stable").astype(np.int64)
         self._shuffle_equal(order, keys[order], self._take(n))
@@ -241,18 +244,21 @@ class PhiloxGenerator:
         sample = np.stack([_unit32(word) for word in words], axis=1).reshape(-1)[:count]
         return sample.reshape(shape) <= probability
 
-    def dropout_mask(self, shape: Shape, p: float, lanes: int | None = None) -> np.ndarray:
-        """bool, True where ``F.dropout(x, p)`` keeps a contiguous ``x``.
+    def dropout_mask(self, shape: Shape, p: float, dtype: str = "float32") -> np.ndarray:
+        """bool, True where ``F.dropout(x, p)`` keeps a contiguous ``x`` of ``dtype``.
 
-        ``lanes`` neighbours are made by one thread: as many of 4 as divide the size.
+        A thread makes as many neighbours as 16 bytes hold, if they divide the size, by fours.
         """
         if p in (0, 1):
             return np.full(shape, p == 0)
         count = _count(shape)
-        lanes = next(n for n in (4, 2, 1) if count % n == 0) if lanes is None else lanes
-        words, threads = self._words(count, 4)
+        most = {"float64": 2, "float32": 4}.get(dtype, 8)
+        lanes = next(n for n in (8, 4, 2, 1) if n <= most and count % n == 0)
+        words, threads = self._words(count, 4, even=lanes == 8)
         sample = np.stack([_unit32(word) for word in words], axis=1)  # [turns, 4, threads]
-        sample = sample.reshape(-1, 4 // lanes, lanes, threads).transpose(0, 1, 3, 2)
+        if lanes == 8:
+            sample = sample.reshape(-1, 8, threads)
+        sample = sample.reshape(len(sample), -1, lanes, threads).transpose(0, 1, 3, 2)
         return (sample.reshape(-1)[:count] < np.float32(1 - p)).reshape(shape)
 
 

@@ -74,3 +74,25 @@ def test_equal_keys_are_permuted_too():
     order = np.arange(6)
     generator._shuffle_equal(order, np.array([1, 2, 2, 2, 3, 3]), 0)
     assert set(order[1:4]) == {1, 2, 3} and set(order[4:]) == {4, 5} and order[0] == 0
+
+
+def test_an_h100_drew_these():
+    """Recorded from torch on an H100 with seed 42, one call after the other."""
+    generator = PhiloxGenerator().manual_seed(42)
+    uniform = [0.6129598617553711, 0.010058844462037086, 0.39841368794441223, 0.0403083972632885]
+    assert generator.uniform(5).tolist() == [*uniform, 0.15626674890518188]
+    normal = [0.13913755118846893, -0.10821663588285446, -0.7174222469329834, 0.756648600101471]
+    np.testing.assert_allclose(generator.normal(5), [*normal, 0.3714880645275116], atol=2e-6)
+    assert generator.randint(0, 1000, 5).tolist() == [13, 25, 198, 243, 804]
+    wide = [505391549867, 849031617215, 283214575419]
+    assert generator.randint(0, 1 << 40, 3).tolist() == wide
+    assert generator.randperm(10).tolist() == [4, 0, 9, 8, 3, 1, 2, 5, 7, 6]
+    assert generator.bernoulli(np.full(8, 0.5, np.float32)).tolist() == [0, 1, 0, 1, 0, 0, 0, 0]
+    double = [0.43694169058651017, 0.17776686376986545, 0.38610109470329007]
+    assert generator.uniform(3, dtype="float64").tolist() == double
+    assert generator.offset == 48
+    half = [0, 0, 1, 1, 1, 0, 1, 0, 1, 1, 1, 1, 0, 0, 0, 1]
+    single = [1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 1, 0]
+    generator.manual_seed(7)
+    assert generator.dropout_mask(16, 0.5, "float16").tolist() == half
+    assert generator.dropout_mask(16, 0.5).tolist() == single

@@ -10,6 +10,7 @@ import paddle
 
 from hfpaddle.core import rng
 from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.core.rng_philox import PhiloxGenerator
 from hfpaddle.torch._create import finish, full_size, meta_tensor
 from hfpaddle.torch._device import is_meta
 from hfpaddle.torch._dtypes import FLOATING, NAMES, as_dtype, get_default_dtype
@@ -22,14 +23,15 @@ Tensor = paddle.Tensor
 class Generator:
     """A stream of random numbers. ``device`` names where its samples are used.
 
-    The stream is the CPU's for every device: numbers are drawn on the host and moved.
+    Drawn on the host and moved. A "cuda" generator has the stream that torch has on such
+    a GPU (without one: on an H100), all others the CPU's.
     """
 
     def __init__(self, device: Any = "cpu"):
         from hfpaddle.torch import _device
 
         self.device = _device.device(device)
-        self.stream = rng.Generator()
+        self.stream = _cuda_stream() if self.device.type == "cuda" else rng.Generator()
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of ``seed``."""
@@ -45,7 +47,7 @@ class Generator:
         return self.stream.seed()
 
     def get_state(self) -> Tensor:
-        """uint8 ``[5056]``, in torch's layout."""
+        """uint8 ``[5056]``, of CUDA ``[16]``, in torch's layout."""
         return paddle.to_tensor(self.stream.get_state(), place=paddle.CPUPlace())
 
     def set_state(self, new_state: Tensor) -> Generator:
@@ -59,6 +61,14 @@ class Generator:
 
     def __reduce__(self):
         return _rebuild_generator, (str(self.device), self.stream.get_state())
+
+
+def _cuda_stream() -> rng.Generator:
+    if not paddle.device.is_compiled_with_cuda() or not paddle.device.cuda.device_count():
+        return PhiloxGenerator()
+    gpu = paddle.device.cuda.get_device_properties()
+    threads = 1536 if (gpu.major, gpu.minor) in ((8, 6), (8, 7), (8, 9), (12, 0)) else 2048
+    return PhiloxGenerator(gpu.multi_processor_count, threads)
 
 
 def _rebuild_generator(name: str, state: np.ndarray) -> Generator:
