@@ -26,6 +26,7 @@ VERBS = {
     "check": "say whether a script would run, and what of it is emulated",
     "run": "run a script with Paddle in place of torch",
     "launch": "start a training script, as accelerate launch does",
+    "plot": "draw loss, learning rate and throughput of a training run",
     "env": "show versions and devices",
     "demo": "chat with the real Gemma 3 270M package",
 }
