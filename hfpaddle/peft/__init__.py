@@ -43,6 +43,9 @@ from hfpaddle.peft.peft_model import (  # noqa: E402
     get_layer_status,
     get_model_status,
 )
+from hfpaddle.peft.tuners.configs import (  # noqa: E402
+    MultitaskPromptTuningInit as _MultitaskPromptTuningInit,
+)
 from hfpaddle.peft.utils.error import NoMatchingPeftModuleError, PeftError  # noqa: E402
 from hfpaddle.peft.utils.other import (  # noqa: E402
     cast_mixed_precision_params,
@@ -57,7 +60,7 @@ from hfpaddle.peft.utils.save_and_load import (  # noqa: E402
 )
 from hfpaddle.peft.utils.warning import PeftWarning  # noqa: E402
 
-_METHODS = _tuners.discover()
+_METHODS = _tuners.discover() | {"MultitaskPromptTuningInit": _MultitaskPromptTuningInit}
 globals().update(_METHODS)
 
 __all__ = [
@@ -79,19 +82,11 @@ __all__ = [
 # Further names of peft 0.21: methods and tools without an implementation here.
 _UPSTREAM = frozenset(
     """
-    AdaLoraConfig AdaLoraModel AdamssConfig AdamssModel AdaptionPromptConfig AdaptionPromptModel
-    BOFTConfig BOFTModel BeftConfig BeftModel C3AConfig C3AModel CPTConfig CPTEmbedding
-    CartridgeConfig CartridgeEncoder DeftConfig DeftModel DeloraConfig DeloraModel FourierFTConfig
-    FourierFTModel FrodConfig FrodModel GloraConfig GloraModel GraloraConfig GraloraModel HRAConfig
-    HRAModel HiraConfig HiraModel IA3Config IA3Model LNTuningConfig LNTuningModel LilyConfig
-    LilyModel LoHaConfig LoHaModel LoKrConfig LoKrModel MissConfig MissModel
-    MultitaskPromptTuningConfig MultitaskPromptTuningInit OFTConfig OFTModel OSFConfig OSFModel
-    PeanutConfig PeanutModel PeftMixedModel PolyConfig PolyModel PsoftConfig PsoftModel PveraConfig
-    PveraModel RandLoraConfig RandLoraModel RoadConfig RoadModel ShadowConfig ShadowModel
-    ShiraConfig ShiraModel SupertuningConfig SupertuningModel TinyLoraConfig TinyLoraModel
-    TrainableTokensConfig TrainableTokensModel UniLoraConfig UniLoraModel VBLoRAConfig VBLoRAModel
-    VeraConfig VeraModel WaveFTConfig WaveFTModel XLoraConfig XLoraModel
-    bloom_model_postprocess_past_key_value compose_cartridge_adapters convert_to_lora
+    AdamssModel AdaptionPromptModel BeftModel CPTEmbedding CartridgeEncoder DeftModel DeloraModel
+    FrodModel GloraModel GraloraModel HiraModel LilyModel MissModel OSFModel PeanutModel
+    PeftMixedModel PolyModel PsoftModel PveraModel RandLoraModel RoadModel ShadowModel ShiraModel
+    SupertuningModel TinyLoraModel TrainableTokensModel UniLoraModel VBLoRAModel WaveFTModel
+    XLoraModel bloom_model_postprocess_past_key_value compose_cartridge_adapters convert_to_lora
     create_arrow_model find_kappa_target_modules get_base_model_state_dict get_eva_state_dict
     initialize_kv_prefix_from_past_key_values initialize_kv_prefix_from_text
     initialize_lora_eva_weights preprocess_loraga prompt_embeddings_from_past_key_values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hfpaddle.core.errors import MissingFeatureError, nearest
+from hfpaddle.core.errors import MissingFeatureError
 
 PEFT_TYPE_TO_CONFIG_MAPPING: dict[Any, Any] = {}
 PEFT_TYPE_TO_TUNER_MAPPING: dict[Any, Any] = {}
@@ -13,21 +13,27 @@ PEFT_TYPE_TO_PREFIX_MAPPING: dict[Any, str] = {}
 
 
 def config_class(peft_type: Any) -> Any:
-    """Return the config class of a method.
+    """Return the config class of a method. Raises: KeyError for a name that peft does not know."""
+    return PEFT_TYPE_TO_CONFIG_MAPPING[peft_type]
+
+
+def tuner_class(peft_type: Any) -> Any:
+    """Return the tuner of a method, or its prompt encoder.
 
     Raises: KeyError for a name that peft does not know, MissingFeatureError for a method that has
-    no implementation here.
+    a config only.
     """
-    from hfpaddle.peft.utils.peft_types import PeftType
+    from hfpaddle.peft.tuners.configs import NEAREST
 
-    if peft_type in PEFT_TYPE_TO_CONFIG_MAPPING:
-        return PEFT_TYPE_TO_CONFIG_MAPPING[peft_type]
-    if peft_type not in list(PeftType):
-        raise KeyError(peft_type)
-    known = [str(kind.value) for kind in PEFT_TYPE_TO_CONFIG_MAPPING]
+    if peft_type in PEFT_TYPE_TO_TUNER_MAPPING:
+        return PEFT_TYPE_TO_TUNER_MAPPING[peft_type]
+    name = getattr(peft_type, "value", peft_type)
+    config = PEFT_TYPE_TO_CONFIG_MAPPING[peft_type].__name__
+    near = PEFT_TYPE_TO_CONFIG_MAPPING[NEAREST[name]].__name__
+    known = sorted(str(kind.value) for kind in PEFT_TYPE_TO_TUNER_MAPPING)
     raise MissingFeatureError(
-        f"peft: the method {getattr(peft_type, 'value', peft_type)!r} has no implementation in "
-        f"hfpaddle{nearest(str(peft_type), known)}. Implemented: {', '.join(sorted(known))}."
+        f"peft: the method {name} ({config}) has no implementation in hfpaddle; its config can be "
+        f"read and written. Nearest: {near}. Implemented: {', '.join(known)}."
     )
 
 
@@ -50,10 +56,9 @@ def inject_adapter_in_model(
         state_dict: if given, its names tell which modules get an adapter.
     Raises: ValueError for methods of prompt learning, which change the call and not the layers.
     """
+    tuner_cls = tuner_class(peft_config.peft_type)
     if peft_config.is_prompt_learning or peft_config.is_adaption_prompt:
         raise ValueError("`inject_adapter_in_model` does not support prompt learning methods.")
-    config_class(peft_config.peft_type)
-    tuner_cls = PEFT_TYPE_TO_TUNER_MAPPING[peft_config.peft_type]
     if tuner_cls.uses_shared_state:
         raise ValueError(
             f"`inject_adapter_in_model` does not support {peft_config.peft_type}: its layers share "

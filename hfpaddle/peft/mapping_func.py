@@ -9,6 +9,7 @@ from paddle import nn
 
 from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.peft.auto import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
+from hfpaddle.peft.mapping import tuner_class
 from hfpaddle.peft.peft_model import PeftModel, _check_name
 from hfpaddle.peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -37,6 +38,7 @@ def get_peft_model(
             "get_peft_model: mixed=True (several methods in one model) is not implemented. Use one "
             "method; several adapters of it may be active at once."
         )
+    tuner_class(peft_config.peft_type)  # before anything is noted or changed
     old, new = peft_config.base_model_name_or_path, getattr(model, "name_or_path", None) or None
     peft_config.base_model_name_or_path = new
     if any(isinstance(layer, BaseTunerLayer) for layer in model.sublayers(include_self=True)):

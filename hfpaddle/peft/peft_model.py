@@ -18,11 +18,7 @@ from hfpaddle.converters.safetensors import write_safetensors
 from hfpaddle.core.errors import UnsupportedArgumentError, WeightMismatchError
 from hfpaddle.peft.card import write_card
 from hfpaddle.peft.config import PeftConfig
-from hfpaddle.peft.mapping import (
-    PEFT_TYPE_TO_PREFIX_MAPPING,
-    PEFT_TYPE_TO_TUNER_MAPPING,
-    config_class,
-)
+from hfpaddle.peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING, config_class, tuner_class
 from hfpaddle.peft.prompt_learning import PromptLearning
 from hfpaddle.peft.status import (
     TunerLayerStatus,
@@ -75,12 +71,11 @@ class PeftModel(PromptLearning, PushToHubMixin, nn.Layer):
         self._is_prompt_learning = peft_config.is_prompt_learning
         self._adapters_disabled = False
         self._peft_config: dict[str, Any] = {}
-        config_class(peft_config.peft_type)  # raises for methods that are not implemented
+        tuner = tuner_class(peft_config.peft_type)
         if self._is_prompt_learning:
             self.base_model = model
             self.add_adapter(adapter_name, peft_config)
         else:
-            tuner = PEFT_TYPE_TO_TUNER_MAPPING[peft_config.peft_type]
             self.base_model = tuner(model, {adapter_name: peft_config}, adapter_name)
             self.base_model._cast_adapter_dtype(adapter_name, autocast_adapter_dtype)
         if getattr(model, "is_gradient_checkpointing", False):
@@ -377,7 +372,7 @@ class PeftModel(PromptLearning, PushToHubMixin, nn.Layer):
         start = copy.deepcopy(config)
         start.init_lora_weights = True
         start.save_pretrained(path)
-        tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type]
+        tuner = tuner_class(config.peft_type)
         convert = getattr(tuner, "_convert_state_dict_for_initial_model", None)
         if convert is None:
             raise ValueError(

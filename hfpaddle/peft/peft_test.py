@@ -15,6 +15,7 @@ from hfpaddle.core.errors import (
     WeightMismatchError,
 )
 from hfpaddle.modeling.auto import AutoModelForCausalLM
+from hfpaddle.peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from hfpaddle.peft.utils.peft_types import register_peft_method
 
 pytestmark = pytest.mark.unit
@@ -200,15 +201,64 @@ def test_further_refusals(tmp_path):
         adapted().delete_adapter("other")
 
 
-def test_methods_without_implementation_say_so():
-    with pytest.raises(MissingFeatureError, match="XLoraConfig"):
-        peft.XLoraConfig()
-    with pytest.raises(MissingFeatureError, match="XLORA"):
-        peft.get_peft_config({"peft_type": "XLORA"})
+WITHOUT_TUNER = sorted(set(PEFT_TYPE_TO_CONFIG_MAPPING) - set(peft.PEFT_TYPE_TO_TUNER_MAPPING))
+
+
+@pytest.mark.parametrize("kind", WITHOUT_TUNER)
+def test_methods_without_implementation_say_so(kind, tmp_path):
+    """Their configs can be written and read; a model is refused and left as it was."""
+    needed = {"task_type": "CAUSAL_LM"} | (
+        {"hidden_size": 8, "adapters": {}} if "X" in kind else {}
+    )
+    config = PEFT_TYPE_TO_CONFIG_MAPPING[kind](**needed)
+    config.save_pretrained(tmp_path)
+    assert peft.PeftConfig.from_pretrained(tmp_path) == config
+    model = base()
+    names = list(model.state_dict())
+    with pytest.raises(MissingFeatureError, match=f"{kind.value}.*Nearest: .*Config"):
+        peft.get_peft_model(model, config)
+    with pytest.raises(MissingFeatureError, match=kind.value):
+        peft.inject_adapter_in_model(config, model)
+    with pytest.raises(MissingFeatureError, match=kind.value):
+        peft.PeftModel.from_pretrained(model, tmp_path)
+    assert list(model.state_dict()) == names
+
+
+def test_unknown_names_are_told():
     with pytest.raises(KeyError):
         peft.get_peft_config({"peft_type": "no_such"})
     with pytest.raises(AttributeError, match="LoraConfig"):
         _ = peft.LorraConfig
+    with pytest.raises(MissingFeatureError, match="create_arrow_model"):
+        peft.create_arrow_model()
+
+
+REFUSED_CONFIGS = {
+    "AdamssConfig": {"init_weights": "other"},
+    "CartridgeConfig": {"num_virtual_tokens": 2, "num_frozen_tokens": 3},
+    "CPTConfig": {"task_type": "SEQ_CLS"},
+    "DeloraConfig": {"r": 0},
+    "DeftConfig": {"target_modules": "q", "layers_to_transform": 1},
+    "FrodConfig": {"sparse_rate": 2},
+    "GloraConfig": {"config_C": "constant"},
+    "GraloraConfig": {"r": 3},
+    "LilyConfig": {"num_B": 1},
+    "PeanutConfig": {"act_fn": "none"},
+    "PsoftConfig": {"use_cayley_neumann": True, "cayley_neumann_eps": 2.0},
+    "RoadConfig": {"group_size": 3},
+    "ShadowConfig": {"shadow_model": "x", "shadow_hidden_size": 8},
+    "SupertuningConfig": {"lora_alpha": 2},
+    "TinyLoraConfig": {"weight_tying": 2},
+    "UniLoraConfig": {"bias": "some"},
+    "VBLoRAConfig": {"layers_pattern": "layers"},
+    "WaveFTConfig": {"wavelet_family": "haar"},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_CONFIGS)
+def test_configs_are_checked(name):
+    with pytest.raises(ValueError):
+        getattr(peft, name)(**REFUSED_CONFIGS[name])
 
 
 def test_registration_checks_names():

@@ -15,7 +15,7 @@ from paddle import nn
 
 from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.layers.cache import DynamicCache, EncoderDecoderCache
-from hfpaddle.peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+from hfpaddle.peft.mapping import tuner_class
 from hfpaddle.peft.utils.other import _get_batch_size, _prepare_prompt_learning_config
 from hfpaddle.peft.utils.peft_types import PeftType, TaskType
 
@@ -68,7 +68,7 @@ class PromptLearning:
         prefix = config.peft_type == PeftType.PREFIX_TUNING
         if prefix and getattr(base, "is_gradient_checkpointing", False):
             raise ValueError("PREFIX_TUNING does not work with gradient checkpointing.")
-        encoder_cls = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type]
+        encoder_cls = tuner_class(config.peft_type)
         self.prompt_encoder[adapter_name] = encoder_cls.make(config, self.word_embeddings)
         count = config.num_virtual_tokens * config.num_transformer_submodules
         self.prompt_tokens[adapter_name] = paddle.arange(count, dtype="int64")

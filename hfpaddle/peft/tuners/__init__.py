@@ -7,15 +7,24 @@ import pkgutil
 from typing import Any
 
 from hfpaddle.core.errors import nearest
+from hfpaddle.peft import mapping
+from hfpaddle.peft.tuners import configs
+from hfpaddle.peft.utils.peft_types import PeftType
 
 
 def discover() -> dict[str, Any]:
-    """Import every method's package and return the public names of all."""
+    """Import every method's package and return the public names of all.
+
+    Methods without a package have a config all the same.
+    """
     found: dict[str, Any] = {}
     for info in pkgutil.iter_modules(__path__):
         if info.ispkg:
             package = importlib.import_module(f"{__name__}.{info.name}")
             found |= {name: getattr(package, name) for name in getattr(package, "__all__", ())}
+    for kind, cls in configs.CONFIGS.items():
+        mapping.PEFT_TYPE_TO_CONFIG_MAPPING.setdefault(PeftType(kind), cls)
+        found[cls.__name__] = cls
     return found
 
 

@@ -11,16 +11,23 @@ from hfpaddle.peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, get_pat
 from hfpaddle.peft.utils import layers
 
 
-def settle_targets(config: Any) -> None:
-    """Make sets of lists of names, and check the choice of layers.
+def settle_targets(config: Any, regex_alone: bool = False, pattern_alone: bool = False) -> None:
+    """Make sets of lists of names, and check the choice of layers as peft does for the method.
 
-    Raises: ValueError for ``layers_pattern`` without ``layers_to_transform``, or either of them
-    with a regular expression.
+    Args:
+        regex_alone: a regular expression and a choice of layers exclude each other.
+        pattern_alone: ``layers_pattern`` may stand without ``layers_to_transform``.
+    Raises: ValueError for what is not allowed.
     """
     for name in ("target_modules", "exclude_modules"):
         if isinstance(getattr(config, name, None), list):
             setattr(config, name, set(getattr(config, name)))
-    if getattr(config, "layers_pattern", None) and config.layers_to_transform is None:
+    if regex_alone and isinstance(config.target_modules, str):
+        for name in ("layers_to_transform", "layers_pattern"):
+            if getattr(config, name) is not None:
+                raise ValueError(f"`{name}` cannot be used when `target_modules` is a str.")
+    lone = getattr(config, "layers_pattern", None) and config.layers_to_transform is None
+    if lone and not pattern_alone:
         raise ValueError(
             "When `layers_pattern` is specified, `layers_to_transform` must also be specified. "
         )

@@ -14,7 +14,7 @@ import paddle
 from hfpaddle.converters.safetensors import read_safetensors
 from hfpaddle.converters.torch_pickle import read_torch
 from hfpaddle.core.errors import WeightMismatchError
-from hfpaddle.peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING, config_class
+from hfpaddle.peft.mapping import tuner_class
 from hfpaddle.peft.utils import layers
 from hfpaddle.peft.utils.arrays import write
 from hfpaddle.peft.utils.constants import (
@@ -50,8 +50,7 @@ def get_peft_model_state_dict(
             the vocabulary was resized.
     """
     config = model.peft_config[adapter_name]
-    config_class(config.peft_type)
-    tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type]
+    tuner = tuner_class(config.peft_type)
     tensors = dict(model.state_dict() if state_dict is None else state_dict)
     if not config.is_prompt_learning:
         others = [name for name in model.peft_config if name != adapter_name]
@@ -179,7 +178,6 @@ def set_peft_model_state_dict(
     model has no place for. Raises: WeightMismatchError for another shape.
     """
     config = model.peft_config[adapter_name]
-    config_class(config.peft_type)
     tensors = dict(peft_model_state_dict)
     for name, module in model.named_sublayers(include_self=True):
         if isinstance(module, AuxiliaryTrainingWrapper):
@@ -187,7 +185,7 @@ def set_peft_model_state_dict(
                 filed = f"{name}.{key}"
                 filed = filed if filed in tensors else f"{_PREFIX}{filed}"
                 tensors[f"{name}.{ours}"] = tensors.pop(filed)
-    tuner = PEFT_TYPE_TO_TUNER_MAPPING[config.peft_type]
+    tuner = tuner_class(config.peft_type)
     tensors = tuner._remap_adapter_state_dict_for_load(model, config, adapter_name, tensors)
     if not any(name.startswith(_PREFIX) for name, _ in model.named_parameters()):
         tensors = {key.removeprefix(_PREFIX): value for key, value in tensors.items()}

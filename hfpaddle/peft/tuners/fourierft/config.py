@@ -40,4 +40,4 @@ class FourierFTConfig(PeftConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PeftType.FOURIERFT
-        settle_targets(self)
+        settle_targets(self, regex_alone=True)

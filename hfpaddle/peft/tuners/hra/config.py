@@ -35,4 +35,4 @@ class HRAConfig(PeftConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PeftType.HRA
-        settle_targets(self)
+        settle_targets(self, regex_alone=True)
