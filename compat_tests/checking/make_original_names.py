@@ -8,6 +8,7 @@ the originals' names to tell one that is missing here from one that the script s
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 
@@ -43,4 +44,7 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(text(), encoding="utf-8")
+    if sys.argv[1:] == ["--print"]:
+        print(text(), end="")
+    else:
+        TARGET.write_text(text(), encoding="utf-8")

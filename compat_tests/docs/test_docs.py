@@ -86,7 +86,7 @@ def test_python_blocks_run(page, small, tmp_path):
             [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, f"{block}\n{done.stderr}"
-    assert found or page == "docs/loading.md"
+    assert found
 
 
 @pytest.fixture
