@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 
 import paddle
 
-from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.core.errors import UnsupportedArgumentError, nearest
 
 OPS: dict[str, Op] = {}
 forced: ContextVar[Mapping[str, str] | None] = ContextVar("forced", default=None)
@@ -46,6 +47,32 @@ def device_of(tensor: paddle.Tensor) -> str:
 
 
 @functools.cache
+def from_environment() -> Mapping[str, str]:
+    """Return the choices of ``HFPADDLE_KERNELS``: "op=implementation, ...", or "reference" for all.
+
+    Raises: UnsupportedArgumentError for anything else, and for an unknown op.
+    """
+    said = os.environ.get("HFPADDLE_KERNELS", "").strip()
+    if said == "reference":
+        return dict.fromkeys(OPS, said)
+    pairs = [pair.partition("=") for pair in said.split(",") if pair.strip()]
+    choices = {name.strip(): choice.strip() for name, _, choice in pairs}
+    for name, choice in choices.items():
+        if name not in OPS or not choice:
+            raise UnsupportedArgumentError(
+                f"HFPADDLE_KERNELS={said!r}: {name!r} is no op=implementation"
+                f"{nearest(name, OPS)}. Known ops: {sorted(OPS)}."
+            )
+    return choices
+
+
+def choices() -> Mapping[str, str]:
+    """Return the implementation of each op that the user wants: here, or for the whole process."""
+    here = forced.get()
+    return from_environment() if here is None else here
+
+
+@functools.cache
 def discover(device: str) -> None:
     """Import the implementations for a kind of device, if this installation has any."""
     name = f"hfpaddle.kernels.{device}"
@@ -71,7 +98,7 @@ class Op:
         """
         device = device_of(tensor)
         discover(device)
-        wanted = (forced.get() or {}).get(self.name)
+        wanted = choices().get(self.name)
         if wanted == "reference":
             return []
         found = [i for i in self.impls if wanted in (None, i.name) and i.fits(tensor)]
@@ -85,9 +112,8 @@ class Op:
 
     def choose(self, x: paddle.Tensor, *args: Any, **kwargs: Any) -> Callable[..., Any]:
         """Return the function that runs for a call with these arguments."""
-        choices = forced.get()
         # Asking a tensor for its device's name costs more than a small op: remember the answer.
-        key = (x.place._type(), x.dtype, choices.get(self.name) if choices else None)
+        key = (x.place._type(), x.dtype, choices().get(self.name))
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self.candidates(x)

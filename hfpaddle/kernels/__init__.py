@@ -3,6 +3,9 @@
 with hfpaddle.kernels.use(rms_norm="reference"):
     model.generate(**inputs)
 print(hfpaddle.kernels.report())
+
+HFPADDLE_KERNELS="rms_norm=reference,linear=cpu" chooses for a process, HFPADDLE_KERNELS=reference
+for every op.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ from collections.abc import Iterator
 import paddle
 
 from hfpaddle import ops  # noqa: F401  registers every op
+from hfpaddle.core import op as core
 from hfpaddle.core.errors import UnsupportedArgumentError, nearest
-from hfpaddle.core.op import OPS, discover, forced
 
 
 @contextlib.contextmanager
@@ -23,30 +26,30 @@ def use(**choices: str) -> Iterator[None]:
 
     Raises: UnsupportedArgumentError for an unknown op or implementation.
     """
-    discover(paddle.get_device().split(":")[0])
+    core.discover(paddle.get_device().split(":")[0])
     for name, choice in choices.items():
-        if name not in OPS:
+        if name not in core.OPS:
             raise UnsupportedArgumentError(
-                f"kernels.use: no op {name!r}{nearest(name, OPS)}. Known: {sorted(OPS)}."
+                f"kernels.use: no op {name!r}{nearest(name, core.OPS)}. Known: {sorted(core.OPS)}."
             )
-        known = ["reference", *(impl.name for impl in OPS[name].impls)]
+        known = ["reference", *(impl.name for impl in core.OPS[name].impls)]
         if choice not in known:
             raise UnsupportedArgumentError(
                 f"kernels.use({name}={choice!r}): known implementations: {known}."
             )
-    token = forced.set({**(forced.get() or {}), **choices})
+    token = core.forced.set({**core.choices(), **choices})
     try:
         yield
     finally:
-        forced.reset(token)
+        core.forced.reset(token)
 
 
 def report() -> str:
     """Return a line per op: its implementations, best first, with devices and dtypes."""
-    discover(paddle.get_device().split(":")[0])
-    choices = forced.get() or {}
+    core.discover(paddle.get_device().split(":")[0])
+    choices = core.choices()
     lines = []
-    for name, op in sorted(OPS.items()):
+    for name, op in sorted(core.OPS.items()):
         impls = [f"{i.name} ({'/'.join(i.devices)}; {', '.join(i.dtypes)})" for i in op.impls]
         chosen = f" [forced: {choices[name]}]" if name in choices else ""
         lines.append(f"{name}: {', then '.join([*impls, 'reference'])}{chosen}")
