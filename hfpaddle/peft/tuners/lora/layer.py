@@ -34,6 +34,9 @@ from hfpaddle.peft.utils.other import transpose
 from hfpaddle.peft.utils.warning import PeftWarning
 from hfpaddle.peft.utils.wrappers import by_adapter, take_rows
 
+# Results of fewer items are added faster than they are handed to a product.
+MOST_SMALL = 1 << 15
+
 
 class Identity(nn.Layer):
     """No dropout."""
@@ -257,11 +260,16 @@ class LoraLayer(BaseTunerLayer):
         if self.merged:
             return result
         dtype = result.dtype
-        for adapter in self.active_adapters:
-            if adapter in self.r:
-                x, more = self.delta(adapter, x, result)
-                result = result + more
+        for adapter in self._own(self.active_adapters):
+            x, result = self.add_delta(adapter, x, result)
         return result if result.dtype == dtype else result.astype(dtype)
+
+    def add_delta(
+        self, adapter: str, x: paddle.Tensor, result: paddle.Tensor
+    ) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """The input in the adapter's dtype, and ``result`` with what `delta` adds to it."""
+        x, more = self.delta(adapter, x, result)
+        return x, result + more
 
     def _check_mixed(self, x: paddle.Tensor, adapter_names: list[str]) -> None:
         if len(x) != len(adapter_names):
@@ -350,6 +358,27 @@ class Linear(LoraLayer):
             weight = transpose(self.weight.astype(x.dtype), self.fan_in_fan_out)
             base = paddle.matmul(x, weight, transpose_y=True)
         return x, (factor - 1) * base + factor * b(a(x)) * scaling
+
+    def add_delta(
+        self, adapter: str, x: paddle.Tensor, result: paddle.Tensor
+    ) -> tuple[paddle.Tensor, paddle.Tensor]:
+        a, b = self.lora_A[adapter], self.lora_B[adapter]
+        if not self._joins(adapter, result):
+            return super().add_delta(adapter, x, result)
+        # One product adds to the base layer's result, which is then written once and not thrice.
+        x = self._cast_input_dtype(x, a.weight)
+        low = a(self.lora_dropout[adapter](x)) * self.scaling[adapter]
+        flat, low = (t.reshape([-1, t.shape[-1]]) for t in (result, low))
+        return x, paddle.addmm(flat, low, b.weight.T).reshape(result.shape)
+
+    def _joins(self, adapter: str, result: paddle.Tensor) -> bool:
+        """Whether the second factor can add to ``result`` in one product, and gains by it."""
+        b = self.lora_B[adapter]
+        hooked = b._forward_pre_hooks or b._forward_post_hooks
+        large = math.prod(result.shape) >= MOST_SMALL
+        same = result.dtype == b.weight.dtype == paddle.float32
+        plain = adapter not in self.lora_magnitude_vector and not self.lora_bias[adapter]
+        return large and same and plain and not hooked
 
 
 class Embedding(LoraLayer):
