@@ -34,10 +34,15 @@ def row(name: str, blob: str, verdict: Verdict, ours: Record, reference: Record)
     return f"| {' | '.join(cells)} |"
 
 
-def versions(commit: str, packages: tuple[str, ...]) -> str:
-    """Return the line that tells what a table was made with."""
+def versions(commit: str | None, packages: tuple[str, ...]) -> str:
+    """Return the line that tells what a table was made with.
+
+    Args:
+        commit: of the transformers checkout, if one was read.
+    """
     found = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    return f"transformers commit `{commit}`; {found}; Python {platform.python_version()}, CPU."
+    checkout = f"transformers commit `{commit}`; " if commit else ""
+    return f"{checkout}{found}; Python {platform.python_version()}, CPU."
 
 
 def table(rows: list[str], commit: str) -> str:

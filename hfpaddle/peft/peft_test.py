@@ -38,6 +38,7 @@ METHODS = {
     "HRAConfig": {"r": 4},
     "C3AConfig": {"block_size": 4, "init_weights": True},
     "FourierFTConfig": {"n_frequency": 20, "init_weights": True},
+    "TrainableTokensConfig": {"token_indices": [5, 9, 11]},
 }
 
 
@@ -173,8 +174,6 @@ REFUSED = {
     "arrow_config": {},
     "kasa_config": {},
     "velora_config": {},
-    "trainable_token_indices": [1],
-    "ensure_weight_tying": True,
     "init_lora_weights": "eva",
     "megatron_config": {"x": 1},
 }
@@ -184,6 +183,20 @@ REFUSED = {
 def test_what_would_change_numbers_is_refused(name):
     with pytest.raises(UnsupportedArgumentError, match=name):
         adapted(**{name: REFUSED[name]})
+
+
+def test_adapters_of_tied_modules_are_not_kept_tied():
+    tied = base(tie_word_embeddings=True)
+    for kwargs in ({"modules_to_save": ["embed_tokens"]}, {"target_modules": ["embed_tokens"]}):
+        with pytest.raises(UnsupportedArgumentError, match="ensure_weight_tying"):
+            adapted(model=tied, ensure_weight_tying=True, **kwargs)
+    with pytest.warns(UserWarning, match="no tied modules were found"):
+        adapted(ensure_weight_tying=True)
+
+
+def test_tokens_outside_of_the_table_are_refused():
+    with pytest.raises(IndexError, match="resize_token_embeddings"):
+        adapted(trainable_token_indices=[TINY["vocab_size"]])
 
 
 def test_further_refusals(tmp_path):

@@ -115,6 +115,7 @@ def get_layer_status(model: Any) -> list[TunerLayerStatus]:
         _layer_status(name, layer)
         for name, layer in base.named_sublayers(include_self=True)
         if isinstance(layer, (BaseTunerLayer, AuxiliaryTrainingWrapper))
+        and getattr(layer, "has_status", True)
     ]
     if not found:
         raise ValueError(

@@ -184,6 +184,7 @@ class BaseTuner(nn.Layer):
         peft_config = self.peft_config[adapter_name]
         self._check_new_adapter_config(peft_config)
         self._check_tied_modules(model, peft_config)
+        tied = tied_names(model)
         peft_config = self._prepare_adapter_config(peft_config, model_config(model))
         self._prepare_model(peft_config, model)
         before = _frozen_before(model, adapter_name)
@@ -209,7 +210,7 @@ class BaseTuner(nn.Layer):
         self.set_adapter(self.active_adapters, inference_mode=peft_config.inference_mode)
         self._mark_only_adapters_as_trainable(model)
         set_additional_trainable_modules(
-            model, peft_config, adapter_name, activate_adapter=adapter_name in self.active_adapters
+            model, peft_config, adapter_name, adapter_name in self.active_adapters, tied
         )
         for param, frozen in before:
             param.stop_gradient = frozen
@@ -250,11 +251,6 @@ class BaseTuner(nn.Layer):
         setattr(parent, child_name, new_module)
 
     def _check_tied_modules(self, model: nn.Layer, peft_config: Any) -> None:
-        if getattr(peft_config, "ensure_weight_tying", False):
-            raise UnsupportedArgumentError(
-                "ensure_weight_tying=True is not implemented. Leave it out, or save and load an "
-                "untied copy of the model."
-            )
         targets = getattr(peft_config, "target_modules", None) or ()
         if isinstance(targets, str):
             hit = any(re.fullmatch(targets, name) for name in EMBEDDING_LAYER_NAMES)
@@ -262,7 +258,9 @@ class BaseTuner(nn.Layer):
             hit = any(name.split(".")[-1] in EMBEDDING_LAYER_NAMES for name in targets)
         saved = getattr(peft_config, "modules_to_save", None) or ()
         hit = hit or any(name.split(".")[-1] in EMBEDDING_LAYER_NAMES for name in saved)
-        if hit and tied_names(model):
+        if getattr(peft_config, "ensure_weight_tying", False):
+            _check_kept_tied(hit, tied_names(model))
+        elif hit and tied_names(model):
             but = ", but `ensure_weight_tying` is not set to True"
             known = hasattr(peft_config, "ensure_weight_tying")
             warnings.warn(_TIED.format(but=but if known else ""), stacklevel=4)
@@ -551,6 +549,20 @@ class _Found:
         raise NoMatchingPeftModuleError(text)
 
 
+def _check_kept_tied(hit: bool, tied: list[str]) -> None:
+    """What ``ensure_weight_tying`` asks for: warn if it is nothing, raise if it cannot be had."""
+    if hit and tied:
+        raise UnsupportedArgumentError(
+            "ensure_weight_tying=True is implemented for trainable_token_indices only, not for "
+            f"adapters or copies of modules that share a weight ({tied}). Leave the embedding out, "
+            "or save and load an untied copy of the model."
+        )
+    text = "no tied modules were found in the model"
+    if tied:
+        text = "no tied modules are added in either `modules_to_save` or `target_modules`"
+    warnings.warn(f"You have requested `ensure_weight_tying`, but {text}", stacklevel=5)
+
+
 def _check_patterns(config: Any, names: list[str]) -> None:
     for field in ("rank_pattern", "alpha_pattern"):
         patterns = getattr(config, field, None) or {}
@@ -595,9 +607,21 @@ def get_submodules(model: nn.Layer, key: str) -> tuple[nn.Layer, nn.Layer, str]:
 
 def tied_names(model: Any) -> list[str]:
     """Names of the modules whose weight is the input embedding's, other than the embedding."""
-    if not hasattr(model, "active_ties"):
-        return []
-    return sorted({target.rpartition(".")[0] for target in model.active_ties()})
+
+    def weight_of(name: str) -> Any:
+        try:
+            module: Any = model.get_submodule(name.rpartition(".")[0])
+        except AttributeError:
+            return None
+        while isinstance(module, (BaseTunerLayer, AuxiliaryTrainingWrapper)):
+            inner = isinstance(module, BaseTunerLayer)
+            module = module.get_base_layer() if inner else module.original_module
+        return getattr(module, "weight", None)
+
+    ties = model.key_map.ties if hasattr(model, "active_ties") else ()
+    weights = {tie.target: (weight_of(tie.target), weight_of(tie.source)) for tie in ties}
+    same = [name for name, (one, other) in weights.items() if one is not None and one is other]
+    return sorted({name.rpartition(".")[0] for name in same})
 
 
 def adapter_keys(model: nn.Layer, adapter_name: str | None = None) -> set[str]:

@@ -9,7 +9,6 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.peft.tuners.matching import get_pattern_key, match_target_against_key
 from hfpaddle.peft.utils.arrays import move_like
 from hfpaddle.peft.utils.constants import (
@@ -175,11 +174,16 @@ def _set_trainable(
 
 
 def set_additional_trainable_modules(
-    model: nn.Layer, peft_config: Any, adapter_name: str, activate_adapter: bool = True
+    model: nn.Layer,
+    peft_config: Any,
+    adapter_name: str,
+    activate_adapter: bool = True,
+    tied: list[str] | None = None,
 ) -> None:
-    """Wrap ``modules_to_save``.
+    """Wrap ``modules_to_save`` and what ``trainable_token_indices`` names.
 
-    Raises: UnsupportedArgumentError for ``trainable_token_indices``.
+    Args:
+        tied: names of the modules that share the input embedding's weight.
     """
     if getattr(peft_config, "modules_to_save", None) is not None:
         _set_trainable(
@@ -190,10 +194,9 @@ def set_additional_trainable_modules(
             activate_adapter=activate_adapter,
         )
     if getattr(peft_config, "trainable_token_indices", None) is not None:
-        raise UnsupportedArgumentError(
-            f"trainable_token_indices={peft_config.trainable_token_indices!r} is not implemented. "
-            "Train the whole embedding: modules_to_save=['embed_tokens']."
-        )
+        from hfpaddle.peft.tuners.trainable_tokens.wrapper import set_trainable_tokens
+
+        set_trainable_tokens(model, peft_config, adapter_name, tied or [], activate_adapter)
 
 
 def _prepare_prompt_learning_config(peft_config: Any, model_config: Any) -> Any:

@@ -24,6 +24,7 @@ from hfpaddle.peft.utils.constants import (
     WEIGHTS_NAME,
 )
 from hfpaddle.peft.utils.other import check_file_exists_on_hf_hub
+from hfpaddle.peft.utils.peft_types import PeftType
 from hfpaddle.peft.utils.wrappers import AuxiliaryTrainingWrapper
 
 _PREFIX = "base_model.model."
@@ -99,7 +100,8 @@ def _resized(model: Any, config: Any) -> bool:
 def _embeddings(model: Any, config: Any, tensors: dict[str, Any], wanted: Any) -> dict[str, Any]:
     targeted = _targets_embedding(model, config)
     if wanted == "auto":
-        tokens = getattr(config, "trainable_token_indices", None) is not None
+        tokens = config.peft_type == PeftType.TRAINABLE_TOKENS
+        tokens = tokens or getattr(config, "trainable_token_indices", None) is not None
         if targeted and not tokens:
             warnings.warn(
                 "Setting `save_embedding_layers` to `True` as embedding layers found in "

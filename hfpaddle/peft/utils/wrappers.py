@@ -39,23 +39,25 @@ class AuxiliaryTrainingWrapper(nn.Layer):
     A subclass gives `init_modules`, `update`, the forward passes, and the names of what it saves.
     """
 
+    original_module: Any
     adapter_layer_names: tuple[str, ...] = ()
     other_param_names: tuple[str, ...] = ()
     merged_adapters: list[str] = []
     what = "training wrapper"
+    has_status = True  # False if an adapter layer inside has it
 
     def __init__(self, module_to_save: nn.Layer, adapter_name: str, **kwargs: Any) -> None:
         super().__init__()
-        self.original_module = module_to_save
         self._active_adapter: Any = [adapter_name]
         self._disable_adapters = False
         self._adapters: set[str] = set()
         self.batch_adapters: list[str] | None = None
-        self.init_modules(adapter_name, **kwargs)
+        self.init_modules(module_to_save, adapter_name, **kwargs)
         self.update(adapter_name, **kwargs)
         self.check_module()
 
-    def init_modules(self, adapter_name: str, **kwargs: Any) -> None:
+    def init_modules(self, module: nn.Layer, adapter_name: str, **kwargs: Any) -> None:
+        """Keep ``module``, and make the attributes that hold what adapters have."""
         raise NotImplementedError
 
     def check_module(self) -> None:
@@ -211,7 +213,8 @@ class ModulesToSaveWrapper(AuxiliaryTrainingWrapper):
     adapter_layer_names = ("modules_to_save",)
     what = "modules_to_save"
 
-    def init_modules(self, adapter_name: str, **kwargs: Any) -> None:
+    def init_modules(self, module: nn.Layer, adapter_name: str, **kwargs: Any) -> None:
+        self.original_module = module
         self.modules_to_save = nn.LayerDict()
 
     def _current(self) -> Any:

@@ -35,4 +35,4 @@ class C3AConfig(PeftConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.peft_type = PeftType.C3A
-        settle_targets(self, pattern_alone=True)
+        settle_targets(self, regex_alone=True, pattern_alone=True)
