@@ -61,6 +61,28 @@ def is_chat_template_stop_token_trained(
     return False
 
 
+def parse_response(tokenizer: Any, ids: list[int], prefix: list[int] | None = None) -> dict:
+    """Return the assistant's message that ``ids`` are, by the tokenizer's template of responses.
+
+    Args:
+        prefix: ids of the conversation before it.
+    What cannot be parsed is taken as plain content.
+    """
+    try:
+        templated = getattr(tokenizer, "response_template", None) is not None
+        further = {"prefix": prefix} if templated and prefix is not None else {}
+        message = tokenizer.parse_response(ids, **further)
+        if message is None:
+            raise ValueError("nothing is left of the response")
+    except (ValueError, TypeError):
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        return {"role": "assistant", "content": text}
+    content = message.get("content")
+    if isinstance(content, str):
+        content = content.removesuffix(tokenizer.eos_token)
+    return {**message, "content": content or ""}
+
+
 def clone_chat_template(
     model: Any, tokenizer: Any, source_tokenizer_path: str, resize_to_multiple_of: int | None = 64
 ) -> tuple[Any, Any, list[int]]:

@@ -28,6 +28,8 @@ _OURS: dict[str, dict[str, str]] = {
         "trainer.callbacks": "SyncRefModelCallback",
         "trainer.dpo_config": "DPOConfig",
         "trainer.dpo_trainer": "DPOTrainer",
+        "trainer.grpo_config": "GRPOConfig",
+        "trainer.grpo_trainer": "GRPOTrainer",
         "trainer.model_config": "ModelConfig",
         "trainer.reward_config": "RewardConfig",
         "trainer.reward_trainer": "RewardTrainer",
@@ -39,6 +41,8 @@ _OURS: dict[str, dict[str, str]] = {
         "callbacks": "SyncRefModelCallback",
         "dpo_config": "DPOConfig",
         "dpo_trainer": "DPOTrainer",
+        "grpo_config": "GRPOConfig",
+        "grpo_trainer": "GRPOTrainer",
         "model_config": "ModelConfig",
         "reward_config": "RewardConfig",
         "reward_trainer": "RewardTrainer",
@@ -50,11 +54,16 @@ _OURS: dict[str, dict[str, str]] = {
         "utils": "DatasetMixtureConfig ScriptArguments TrlParser get_dataset init_zero_verbose",
     },
     f"{PACKAGE}.models": {},
+    f"{PACKAGE}.rewards": {
+        "accuracy_rewards": "accuracy_reward get_cosine_scaled_reward reasoning_accuracy_reward",
+        "format_rewards": "think_format_reward",
+        "other_rewards": "get_repetition_penalty_reward get_soft_overlong_punishment",
+    },
 }
 # Public names of trl 1.16 (and of trl 1.0 where scripts still use them) that have no home above.
 _TRAINERS = (
-    "BEMACallback DistillationConfig DistillationTrainer GRPOConfig GRPOTrainer KTOConfig "
-    "KTOTrainer LogCompletionsCallback RLOOConfig RLOOTrainer RichProgressCallback WeaveCallback"
+    "BEMACallback DistillationConfig DistillationTrainer KTOConfig KTOTrainer "
+    "LogCompletionsCallback RLOOConfig RLOOTrainer RichProgressCallback WeaveCallback"
 )
 _UPSTREAM: dict[str, str] = {
     PACKAGE: (
@@ -62,6 +71,7 @@ _UPSTREAM: dict[str, str] = {
         "supports_tool_calling"
     ),
     TRAINER: f"{_TRAINERS} add_fused_lm_head ensure_master_addr_port",
+    f"{PACKAGE}.rewards": "",
     f"{PACKAGE}.scripts": "",
     f"{PACKAGE}.models": (
         "create_reference_model enable_selective_activation_checkpointing "

@@ -47,8 +47,8 @@ def test_every_name_resolves(package):
 
 
 def test_names_without_implementation():
-    with pytest.raises(MissingFeatureError, match="trl.GRPOTrainer has no implementation"):
-        trl.GRPOTrainer(model="x")
+    with pytest.raises(MissingFeatureError, match="trl.WeaveCallback has no implementation"):
+        trl.WeaveCallback(trainer="x")
     with pytest.raises(AttributeError, match="nearest: 'SFTTrainer'"):
         trl.SFTTrainr  # noqa: B018
 

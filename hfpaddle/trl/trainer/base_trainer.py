@@ -239,11 +239,15 @@ class _BaseTrainer(Trainer):
         for name, value in metrics.items():
             self._metrics[self._mode][name.replace("__", "/")].append(float(value))
 
+    @staticmethod
+    def _mean(values: list[float]) -> float | None:
+        return sum(values) / len(values)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the means of this trainer's metrics since the last entry, and log."""
         mode, prefix = self._mode, "" if self.model.training else "eval_"
         for name, values in self._metrics[mode].items():
-            logs[prefix + name] = sum(values) / len(values)
+            logs[prefix + name] = self._mean(values)
         super().log(logs, start_time)
         self._metrics[mode].clear()
 
