@@ -17,6 +17,8 @@ from hfpaddle.layers.parameter import normal, parameter
 class Linear(nn.Layer):
     """``y = x @ weight.T + bias`` with ``weight`` ``[out_features, in_features]``."""
 
+    first_draws = {"weight": "uniform", "bias": "uniform"}
+
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
@@ -35,6 +37,8 @@ class Linear(nn.Layer):
 
 class Conv1D(nn.Layer):
     """GPT-2's linear layer: ``weight`` is ``[in, out]``, as its checkpoints store it."""
+
+    first_draws = {"weight": "normal"}
 
     def __init__(self, out_features: int, in_features: int) -> None:
         super().__init__()
@@ -56,6 +60,8 @@ class Embedding(nn.Layer):
         padding_idx: row that receives no gradient.
         scale: multiplies the result, rounded to the table's dtype first (Gemma).
     """
+
+    first_draws = {"weight": "normal"}
 
     def __init__(
         self,

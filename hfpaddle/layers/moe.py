@@ -16,6 +16,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from hfpaddle.layers.basic import Linear
+from hfpaddle.layers.parameter import fill, initialized, normal
 
 _recorder: ContextVar[list[paddle.Tensor] | None] = ContextVar("router_logits", default=None)
 
@@ -38,7 +39,13 @@ def recorded_router_logits(wanted: bool = True) -> Iterator[list[paddle.Tensor]]
         _recorder.reset(token)
 
 
-class TopKRouter(Linear):
+class Router(Linear):
+    """Scores of each expert; on construction the original draws nothing for it."""
+
+    first_draws = {}
+
+
+class TopKRouter(Router):
     """Softmax over all experts, then the ``top_k`` most probable ones.
 
     Args:
@@ -60,6 +67,36 @@ class TopKRouter(Linear):
         if self.normalize:
             weights_Tk = weights_Tk / weights_Tk.sum(axis=-1, keepdim=True)
         return logits_TE, weights_Tk, index_Tk
+
+
+class Experts(nn.LayerList):
+    """The experts of a layer, each a `GatedMLP` without biases.
+
+    The original holds all experts' gate and up projections as one parameter ``[E, 2 I, H]``, and
+    the down projections as another; new weights are dealt out from stacks drawn like these.
+    """
+
+    def draw_weights(self, std: float) -> None:
+        """Fill what is empty, normally with standard deviation ``std``."""
+        for first, end in ((0, 2), (2, 3)):
+            self.draw_stack([[getattr(e, n).weight for n in e.names[first:end]] for e in self], std)
+
+    def draw_stack(self, weights: list[list[paddle.Tensor]], std: float) -> None:
+        params = [param for row in weights for param in row]
+        if all(initialized(param) for param in params):
+            return
+        # torch draws in blocks of 16: whole ones need no stack.
+        if params[0].size % 16 == 0 and not any(initialized(param) for param in params):
+            for param in params:
+                fill(param, normal(std))
+            return
+        stack = normal(std)([sum(param.size for param in params)])
+        start = 0
+        for param in params:
+            part = stack[start : start + param.size].reshape(param.shape)
+            start += param.size
+            if not initialized(param):
+                fill(param, lambda shape, part=part: part)
 
 
 class SparseMoe(nn.Layer):
@@ -85,7 +122,7 @@ class SparseMoe(nn.Layer):
         super().__init__()
         self.jitter = jitter
         self.gate = gate
-        self.experts = nn.LayerList([make_expert() for _ in range(num_experts)])
+        self.experts = Experts([make_expert() for _ in range(num_experts)])
 
     def route(self, x_TH: paddle.Tensor) -> Routing:
         return self.gate(x_TH)

@@ -86,7 +86,20 @@ def truncated_normal(std: float, cutoff: float) -> Callable[[list[int]], np.ndar
     return draw
 
 
-def with_std(layer: Any, std: float) -> Any:
-    """Return ``layer``, to be initialised with standard deviation ``std``."""
-    layer.init_std = std
+def in_order(layer: Any, *names: str) -> Any:
+    """Return ``layer`` with these sublayers last, in this order: new weights are drawn in it."""
+    for name in names:
+        layer._sub_layers[name] = layer._sub_layers.pop(name)
+    return layer
+
+
+def redrawn(layer: Any, **stds: float) -> Any:
+    """Return ``layer``, which draws these sublayers' weights anew after all of its sublayers.
+
+    Args:
+        stds: the standard deviation of each.
+    """
+    for name, std in stds.items():
+        getattr(layer, name).init_std = std
+    layer.redraws = (*getattr(layer, "redraws", ()), *stds)
     return layer

@@ -36,6 +36,8 @@ class PatchConv(nn.Layer):
             out.
     """
 
+    first_draws = {"weight": "uniform", "bias": "uniform"}
+
     def __init__(self, in_channels: int, out_channels: int, patch: tuple[int, int]) -> None:
         super().__init__()
         self.patch = patch
@@ -80,6 +82,8 @@ class ViTEmbeddings(nn.Layer):
 
     ``mask_token`` ``[1, 1, H]`` stands for masked patches; None in models without it.
     """
+
+    first_draws = {"cls_token": "normal", "position_embeddings": "normal"}
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ from hfpaddle.layers.parameter import (
 from hfpaddle.modeling import loading, saving
 from hfpaddle.modeling.adapters import AdapterMixin, adapter_folder, integration, load_with_adapter
 from hfpaddle.modeling.config_rules import building, recording, refuse_unread
-from hfpaddle.modeling.initial import initialize
+from hfpaddle.modeling.initial import fill_missing, initialize
 from hfpaddle.modeling.resizing import resize_layer, resize_rows
 
 _no_init: ContextVar[bool] = ContextVar("no_init", default=False)
@@ -156,11 +156,9 @@ class PreTrainedModel(AdapterMixin, nn.Layer, metaclass=ModelMeta):
         )
 
     def init_weights(self) -> None:
-        """Fill every parameter that has no memory yet, children first, then `tie_weights`."""
+        """Fill every parameter that has no memory yet, tied ones by what they are tied to."""
         self.tie_weights()
-        for layer in self._children_first(self):
-            if any(not initialized(p) for p in layer._parameters.values() if p is not None):
-                self._init_weights(layer)
+        fill_missing(self)
         self.check_initialized()
 
     def check_initialized(self) -> None:
@@ -170,12 +168,6 @@ class PreTrainedModel(AdapterMixin, nn.Layer, metaclass=ModelMeta):
             raise RuntimeError(f"{type(self).__name__}._init_weights left {left[:5]} empty.")
 
     post_init = init_weights
-
-    def _children_first(self, layer: nn.Layer) -> Iterator[nn.Layer]:
-        for child in layer._sub_layers.values():
-            if child is not None:
-                yield from self._children_first(child)
-        yield layer
 
     def _init_weights(self, layer: nn.Layer) -> None:
         """Initialise the empty parameters of one layer as the original library does.

@@ -485,10 +485,11 @@ def last_end(x_BSH: paddle.Tensor, ids_BS: paddle.Tensor, eos: int) -> paddle.Te
 
 
 class Seq2SeqForSequenceClassification(EncoderDecoder):
-    """Scores the state of the last end token. A family's constructor makes the model below."""
+    """Scores the state of the last end token. A family's `add_model` makes what is below."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
+        self.add_model(config)
         self.classification_head = ClassificationHead(
             config.d_model, config.num_labels, config.classifier_dropout
         )
@@ -533,10 +534,11 @@ class Seq2SeqForSequenceClassification(EncoderDecoder):
 
 
 class Seq2SeqForQuestionAnswering(EncoderDecoder):
-    """Scores each decoder token as start and end. A family's constructor makes what is below."""
+    """Scores each decoder token as start and end. A family's `add_model` makes what is below."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
+        self.add_model(config)
         self.num_labels = config.num_labels
         self.qa_outputs = Linear(config.d_model, config.num_labels)
 

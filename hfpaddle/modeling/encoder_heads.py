@@ -15,6 +15,7 @@ import paddle
 from hfpaddle.core.logging import warn_once
 from hfpaddle.generation import GenerationMixin
 from hfpaddle.layers import Dropout, Linear
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.decoder import keep_positions
 from hfpaddle.modeling.losses import (
@@ -46,6 +47,7 @@ class EncoderHead(PreTrainedModel):
     Class attributes:
         model_class: the backbone.
         pooling: whether it keeps its pooler, where it has one.
+        head_first: of a family, whether its new heads are drawn before the backbone.
     """
 
     model_class: Any = None
@@ -57,6 +59,8 @@ class EncoderHead(PreTrainedModel):
         options = {"add_pooling_layer": self.pooling} if self.model_class.has_pooler else {}
         setattr(self, self.base_model_prefix, self.model_class(config, **options))
         self.build(config)
+        if getattr(self, "head_first", False):
+            in_order(self, self.base_model_prefix)
 
     def build(self, config: Any) -> None:
         """Create the head's layers."""

@@ -17,6 +17,7 @@ from paddle import nn
 from hfpaddle.converters.keymap import Drop, KeyMap, Tie
 from hfpaddle.generation import GenerationMixin
 from hfpaddle.layers import Attention, Dropout, Embedding, LayerNorm, Linear, activation
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.decoder import keep_positions
@@ -75,10 +76,11 @@ class BartBlock(nn.Layer):
         super().__init__()
         sizes = (hidden_size, num_heads, num_heads, hidden_size // num_heads, layer)
         options = {"bias": True, "dropout": dropouts[1], "names": NAMES}
-        self.self_attn = Attention(*sizes, rope=None, **options)
+        order = ("k_proj", "v_proj", "q_proj", "out_proj")
+        self.self_attn = in_order(Attention(*sizes, rope=None, **options), *order)
         self.self_attn_layer_norm = LayerNorm(hidden_size)
         if causal:
-            self.encoder_attn = SourceAttention(*sizes, **options)
+            self.encoder_attn = in_order(SourceAttention(*sizes, **options), *order)
             self.encoder_attn_layer_norm = LayerNorm(hidden_size)
         self.fc1, self.fc2 = Linear(hidden_size, inner_size), Linear(inner_size, hidden_size)
         self.final_layer_norm = LayerNorm(hidden_size)
@@ -123,6 +125,7 @@ class BartStack(Stack, BartPreTrainedModel):
         super().__init__(config, causal, depth)
         self.embed_positions = Embedding(config.max_position_embeddings + OFFSET, config.d_model)
         self.layernorm_embedding = LayerNorm(config.d_model)
+        in_order(self, "layers", "layernorm_embedding")
         self.dropout = Dropout(config.dropout)
 
     @staticmethod
@@ -208,8 +211,7 @@ class BartForConditionalGeneration(Seq2SeqForConditionalGeneration, BartPreTrain
 class BartForSequenceClassification(Seq2SeqForSequenceClassification, BartPreTrainedModel):
     """Both stacks and a classifier of the decoder's last end token."""
 
-    def __init__(self, config: transformers.BartConfig) -> None:
-        super().__init__(config)
+    def add_model(self, config: transformers.BartConfig) -> None:
         self.model = BartModel(config)
 
 
@@ -219,6 +221,8 @@ class BartForQuestionAnswering(Seq2SeqForQuestionAnswering, BartPreTrainedModel)
     def __init__(self, config: transformers.BartConfig) -> None:
         config.num_labels = 2
         super().__init__(config)
+
+    def add_model(self, config: transformers.BartConfig) -> None:
         self.model = BartModel(config)
 
 

@@ -22,7 +22,8 @@ from hfpaddle.converters.keymap import Drop, KeyMap
 from hfpaddle.core.errors import UnsupportedConfigError
 from hfpaddle.layers import GatedMLP, Linear, RMSNorm
 from hfpaddle.layers.attention import masked_attention
-from hfpaddle.layers.moe import Routing, SparseMoe
+from hfpaddle.layers.moe import Router, Routing, SparseMoe
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.decoder import DecoderBlock
 from hfpaddle.modeling.registry import register_model
@@ -132,7 +133,7 @@ def rope_scale(rope: dict[str, Any]) -> float:
     return (0.1 * all_dim * math.log(rope["factor"]) + 1.0) ** 2
 
 
-class GroupedRouter(Linear):
+class GroupedRouter(Router):
     """Takes the best groups of experts, then the ``top_k`` best experts of these.
 
     A group's score is the sum of its two best. Choices go by corrected sigmoid scores, weights by
@@ -189,6 +190,7 @@ class DeepseekV3Moe(SparseMoe):
     def __init__(self, shared_experts: nn.Layer, *args: Any) -> None:
         super().__init__(*args)
         self.shared_experts = shared_experts
+        in_order(self, "gate", "shared_experts")
 
     def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
         return super().forward(x_BSH) + self.shared_experts(x_BSH)

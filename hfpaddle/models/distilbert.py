@@ -161,6 +161,8 @@ class DistilBertModel(EncoderModel, DistilBertPreTrainedModel):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.sinusoidal = config.sinusoidal_pos_embds
+        if self.sinusoidal:
+            self.embeddings.redraws = ("position_embeddings",)
 
     def make_embeddings(self, config: Any) -> nn.Layer:
         return EncoderEmbeddings(

@@ -18,6 +18,7 @@ from hfpaddle.converters.keymap import KeyMap, Tie
 from hfpaddle.core.errors import UnsupportedConfigError
 from hfpaddle.core.outputs import ModelOutput
 from hfpaddle.layers import Dropout, LayerNorm, Linear, activation
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.layers.post_norm import EncoderEmbeddings
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.encoder import OLD_SPELLINGS, EncoderModel, base_plan
@@ -228,6 +229,7 @@ class ElectraModel(EncoderModel, ElectraPreTrainedModel):
         self.embeddings_project = (
             Linear(config.embedding_size, config.hidden_size) if narrow else None
         )
+        in_order(self, "encoder")
 
     def make_embeddings(self, config: Any) -> nn.Layer:
         return EncoderEmbeddings(

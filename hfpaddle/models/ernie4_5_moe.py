@@ -17,7 +17,7 @@ from paddle import nn
 from hfpaddle import ops
 from hfpaddle.converters.keymap import Drop, KeyMap
 from hfpaddle.layers import GatedMLP, Linear, RMSNorm, parameter
-from hfpaddle.layers.moe import Routing, SparseMoe
+from hfpaddle.layers.moe import Router, Routing, SparseMoe
 from hfpaddle.modeling.decoder import DecoderBlock, DecoderForCausalLM
 from hfpaddle.modeling.registry import register_model
 from hfpaddle.models.ernie4_5 import Ernie4_5Attention
@@ -51,7 +51,7 @@ class Ernie4_5SparseMoe(SparseMoe):  # noqa: N801  named after its family
         make_expert: partial,
         shared_experts: nn.Layer | None,
     ) -> None:
-        super().__init__(Linear(hidden_size, num_experts, bias=False), num_experts, make_expert)
+        super().__init__(Router(hidden_size, num_experts, bias=False), num_experts, make_expert)
         self.top_k, self.norm_min = top_k, norm_min
         self.moe_statics, self.shared_experts = MoeStatics(num_experts), shared_experts
 

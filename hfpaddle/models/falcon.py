@@ -117,6 +117,13 @@ class FalconModel(DecoderModel):
         return state
 
 
+def drawn_twice(layer: Any, *names: str) -> Any:
+    """Return ``layer``; as in the original, new weights of these projections are drawn twice."""
+    for name in names:
+        getattr(layer, name).init_again = True
+    return layer
+
+
 def norm_count(config: transformers.FalconConfig) -> int:
     """Return how many norms a parallel layer has.
 
@@ -176,7 +183,7 @@ class FalconForCausalLM(DecoderForCausalLM):
         H, N, K = config.hidden_size, config.num_attention_heads, config.num_kv_heads
         if not config.new_decoder_architecture:
             K = 1 if config.multi_query else N
-        return GroupFusedAttention(
+        attention = GroupFusedAttention(
             *(H, N, K, H // N, layer),
             bias=config.bias,
             # The original drops no weights where positions rotate.
@@ -184,6 +191,7 @@ class FalconForCausalLM(DecoderForCausalLM):
             rope=None if config.alibi else "half",
             names=("query_key_value", "dense"),
         )
+        return drawn_twice(attention, "query_key_value", "dense")
 
     @classmethod
     def make_block(cls, config: transformers.FalconConfig, layer: int) -> nn.Layer:
@@ -195,6 +203,7 @@ class FalconForCausalLM(DecoderForCausalLM):
             config.bias,
             names=("dense_h_to_4h", "dense_4h_to_h"),
         )
+        drawn_twice(mlp, "dense_h_to_4h", "dense_4h_to_h")
         if config.parallel_attn:
             norms = [cls.make_norm(config) for _ in range(count)]
             return ParallelLayer(attention, mlp, norms, config.hidden_dropout)

@@ -17,6 +17,7 @@ from paddle import nn
 from hfpaddle.converters.keymap import Drop, KeyMap, Tie
 from hfpaddle.core.errors import UnsupportedConfigError
 from hfpaddle.layers import Conv1D, Dropout, Embedding, FusedAttention, LayerNorm, activation
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.decoder import DecoderForCausalLM, DecoderModel, check_inputs
 from hfpaddle.modeling.heads import ClassifierForTokenClassification
@@ -121,8 +122,7 @@ class GPT2Model(GPTModel):
     def __init__(self, config: transformers.GPT2Config) -> None:
         super().__init__(config)
         self.wpe = Embedding(config.n_positions, config.n_embd)
-        for name in ("drop", "h", "ln_f"):  # new weights are drawn in the order of the parts
-            self._sub_layers[name] = self._sub_layers.pop(name)
+        in_order(self, "drop", "h", "ln_f")
 
     def before_blocks(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
         return self.drop(x_BSH + self.wpe(state.position_ids))

@@ -13,6 +13,7 @@ from paddle import nn
 from hfpaddle.converters.keymap import Drop, KeyMap, Tie
 from hfpaddle.core.errors import UnsupportedConfigError
 from hfpaddle.layers import MLP, Attention, Dropout, Embedding, LayerNorm, Linear, RotaryEmbedding
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.decoder import DecoderForCausalLM
 from hfpaddle.modeling.registry import register_model
@@ -98,15 +99,18 @@ class GPTJForCausalLM(DecoderForCausalLM):
         inner_size = 4 * config.n_embd if config.n_inner is None else config.n_inner
         return GPTJBlock(
             ln_1=cls.make_norm(config),
-            attn=GPTJAttention(
-                config.n_embd,
-                config.n_head,
-                config.n_head,
-                config.n_embd // config.n_head,
-                layer,
-                dropout=config.attn_pdrop,
-                rope="interleaved",
-                names=("q_proj", "k_proj", "v_proj", "out_proj"),
+            attn=in_order(
+                GPTJAttention(
+                    config.n_embd,
+                    config.n_head,
+                    config.n_head,
+                    config.n_embd // config.n_head,
+                    layer,
+                    dropout=config.attn_pdrop,
+                    rope="interleaved",
+                    names=("q_proj", "k_proj", "v_proj", "out_proj"),
+                ),
+                *("k_proj", "v_proj", "q_proj", "out_proj"),
             ),
             mlp=MLP(
                 config.n_embd, inner_size, config.activation_function, names=("fc_in", "fc_out")

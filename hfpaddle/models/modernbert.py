@@ -21,7 +21,7 @@ from hfpaddle.layers import (
     Linear,
     RotaryEmbedding,
 )
-from hfpaddle.layers.parameter import fill, truncated_normal
+from hfpaddle.layers.parameter import fill, initialized, redrawn, truncated_normal
 from hfpaddle.layers.pre_norm import GatedDropoutMLP, PredictionHead, PreNormBlock, WordEmbeddings
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
@@ -43,9 +43,15 @@ def make_norm(config: Any) -> LayerNorm:
 
 
 def make_prediction_head(config: Any) -> PredictionHead:
-    return PredictionHead(
+    head = PredictionHead(
         config.hidden_size, config.classifier_activation, config.classifier_bias, make_norm(config)
     )
+    return redrawn(head, dense=narrow_std(config))
+
+
+def narrow_std(config: Any) -> float:
+    """Return the standard deviation of new weights that end in the residual stream."""
+    return config.initializer_range / math.sqrt(2.0 * config.num_hidden_layers)
 
 
 class ModernBertMaskedLM(EncoderForMaskedLM):
@@ -56,6 +62,7 @@ class ModernBertMaskedLM(EncoderForMaskedLM):
     def build(self, config: Any) -> None:
         self.head = make_prediction_head(config)
         self.decoder = Linear(config.hidden_size, config.vocab_size, config.decoder_bias)
+        redrawn(self, decoder=narrow_std(config))
         self.sparse, self.ignore = config.sparse_prediction, config.sparse_pred_ignore_index
 
     def select(self, x_BSH: paddle.Tensor, labels: Any) -> tuple[paddle.Tensor, Any]:
@@ -81,6 +88,7 @@ class Classifier:
         self.head = make_prediction_head(config)
         self.drop = Dropout(config.classifier_dropout)
         self.classifier = Linear(config.hidden_size, self.rows or config.num_labels)
+        redrawn(self, classifier=config.hidden_size**-0.5)
 
     def project(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.classifier(self.drop(self.head(x)))
@@ -169,23 +177,11 @@ class ModernBertPreTrainedModel(PreTrainedModel):
     }
 
     def _init_weights(self, layer: nn.Layer) -> None:
-        """Cut-off normal weights, smaller where they end in the residual stream."""
-        config = self.config
-        std = config.initializer_range
-        narrow = std / math.sqrt(2.0 * config.num_hidden_layers)
-        cutoff = config.initializer_cutoff_factor
-        parts = {
-            "Wqkv": std,
-            "Wi": std,
-            "tok_embeddings": std,
-            "Wo": narrow,
-            "dense": narrow,
-            "decoder": narrow,
-            "classifier": config.hidden_size**-0.5,
-        }
-        name = next((n for n, x in self.named_sublayers() if x is layer), "").rpartition(".")[2]
-        if name in parts and not layer.weight._is_initialized():
-            fill(layer.weight, truncated_normal(parts[name], 3 if cutoff is None else cutoff))
+        """Cut-off normal weights where a standard deviation is set: in all layers of this file."""
+        cutoff = self.config.initializer_cutoff_factor
+        std = getattr(layer, "init_std", None)
+        if std is not None and not initialized(layer.weight):
+            fill(layer.weight, truncated_normal(std, 3 if cutoff is None else cutoff))
         super()._init_weights(layer)
 
 
@@ -219,13 +215,14 @@ class ModernBertModel(EncoderModel, ModernBertPreTrainedModel):
         }
 
     def make_embeddings(self, config: Any) -> nn.Layer:
-        return WordEmbeddings(
+        embeddings = WordEmbeddings(
             config.vocab_size,
             config.hidden_size,
             config.pad_token_id,
             make_norm(config),
             config.embedding_dropout,
         )
+        return redrawn(embeddings, tok_embeddings=config.initializer_range)
 
     def make_block(self, config: Any, layer: int) -> nn.Layer:
         attn = FusedAttention(
@@ -246,6 +243,8 @@ class ModernBertModel(EncoderModel, ModernBertPreTrainedModel):
             config.mlp_bias,
             config.mlp_dropout,
         )
+        redrawn(attn, Wqkv=config.initializer_range, Wo=narrow_std(config))
+        redrawn(mlp, Wi=config.initializer_range, Wo=narrow_std(config))
         attn_norm = make_norm(config) if layer else nn.Identity()
         return PreNormBlock(attn, mlp, attn_norm, make_norm(config), config.attention_dropout)
 

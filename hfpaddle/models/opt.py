@@ -14,6 +14,7 @@ from paddle import nn
 
 from hfpaddle.converters.keymap import KeyMap, Tie
 from hfpaddle.layers import Attention, Dropout, Embedding, LayerNorm, Linear, activation
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.decoder import DecoderForCausalLM, DecoderModel
@@ -45,8 +46,9 @@ class OPTDecoderLayer(nn.Layer):
     ) -> None:
         super().__init__()
         self.self_attn, self.norm_first, self.layerdrop = self_attn, norm_first, layerdrop
-        self.fc1, self.fc2 = fc
-        self.self_attn_layer_norm, self.final_layer_norm = norms
+        in_order(self_attn, "k_proj", "v_proj", "q_proj", "out_proj")
+        self.self_attn_layer_norm, (self.fc1, self.fc2) = norms[0], fc
+        self.final_layer_norm = norms[1]
         self.activation_fn = activation(act)
         self.dropout = Dropout(dropout)
 
@@ -74,8 +76,9 @@ class OPTDecoder(DecoderModel):
         width, hidden = config.word_embed_proj_dim, config.hidden_size
         self.embed_positions = Embedding(config.max_position_embeddings + OFFSET, hidden)
         narrow = width != hidden
-        self.project_in = Linear(width, hidden, bias=False) if narrow else None
         self.project_out = Linear(hidden, width, bias=False) if narrow else None
+        self.project_in = Linear(width, hidden, bias=False) if narrow else None
+        in_order(self, *([self.norm_name] if self.norm_name else []), "layers")
 
     def count_positions(
         self, x_BSH: paddle.Tensor, attention_mask: Any, past: int

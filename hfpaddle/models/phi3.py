@@ -13,6 +13,7 @@ import paddle
 import transformers
 
 from hfpaddle.layers import Dropout, FusedAttention, FusedGatedMLP, RMSNorm
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.layers.recipe import BlockRecipe
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.decoder import DecoderBlock
@@ -64,14 +65,17 @@ class Phi3ForCausalLM(LlamaForCausalLM):
         head_dim = getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
         windowed = config.sliding_window is not None
         return Phi3Block(
-            self_attn=FusedAttention(
-                config.hidden_size,
-                config.num_attention_heads,
-                config.num_key_value_heads,
-                head_dim,
-                layer,
-                dropout=config.attention_dropout,
-                layer_type="sliding_attention" if windowed else "full_attention",
+            self_attn=in_order(
+                FusedAttention(
+                    config.hidden_size,
+                    config.num_attention_heads,
+                    config.num_key_value_heads,
+                    head_dim,
+                    layer,
+                    dropout=config.attention_dropout,
+                    layer_type="sliding_attention" if windowed else "full_attention",
+                ),
+                *("o_proj", "qkv_proj"),
             ),
             mlp=FusedGatedMLP(config.hidden_size, config.intermediate_size, config.hidden_act),
             norm=partial(RMSNorm, config.hidden_size, config.rms_norm_eps),

@@ -13,6 +13,7 @@ from paddle import nn
 
 from hfpaddle.layers import Attention, GatedMLP, RMSNorm
 from hfpaddle.layers.moe import SparseMoe, TopKRouter
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.modeling.registry import register_model
 from hfpaddle.models.llama import LlamaForCausalLM
 from hfpaddle.models.mixtral import MixtralForCausalLM, MixtralModel
@@ -67,7 +68,7 @@ class Qwen3MoeForCausalLM(MixtralForCausalLM):
         H, E = config.hidden_size, config.num_experts
         router = TopKRouter(H, E, config.num_experts_per_tok, config.norm_topk_prob)
         expert = partial(GatedMLP, H, config.moe_intermediate_size, config.hidden_act)
-        return SparseMoe(router, E, expert)
+        return in_order(SparseMoe(router, E, expert), "gate")
 
     @classmethod
     def make_mlp(cls, config: Any, layer: int) -> nn.Layer:

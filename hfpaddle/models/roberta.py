@@ -14,6 +14,7 @@ from paddle import nn
 
 from hfpaddle.converters.keymap import KeyMap, Tie
 from hfpaddle.layers import Dropout, LayerNorm, Linear, activation, parameter
+from hfpaddle.layers.parameter import in_order
 from hfpaddle.layers.post_norm import EncoderEmbeddings
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.encoder import OLD_SPELLINGS, EncoderModel, base_plan
@@ -32,6 +33,7 @@ class RobertaEmbeddings(EncoderEmbeddings):
 
     def __init__(self, *args: Any, padding_idx: int, **kwargs: Any) -> None:
         super().__init__(*args, padding_idx=padding_idx, position_padding=padding_idx, **kwargs)
+        in_order(self, "LayerNorm", "dropout", "position_embeddings")
         self.padding_idx = padding_idx
 
     def positions(

@@ -17,7 +17,7 @@ from hfpaddle.backends import compute_dtype
 from hfpaddle.converters.keymap import Drop, KeyMap, Tie
 from hfpaddle.layers import Attention, Dropout, Embedding, Linear, RMSNorm, activation
 from hfpaddle.layers.buckets import position_buckets
-from hfpaddle.layers.parameter import fill, initialized, with_std
+from hfpaddle.layers.parameter import fill, initialized, redrawn
 from hfpaddle.layers.state import ForwardState
 from hfpaddle.modeling.base import PreTrainedModel
 from hfpaddle.modeling.encoder_decoder import (
@@ -52,9 +52,10 @@ class T5DenseActDense(nn.Layer):
         super().__init__()
         self.names = ("wi_0", "wi_1") if gated else ("wi",)
         for name in self.names:
-            linear = Linear(hidden_size, inner_size, bias=False)
-            setattr(self, name, with_std(linear, std * hidden_size**-0.5))
-        self.wo = with_std(Linear(inner_size, hidden_size, bias=False), std * inner_size**-0.5)
+            setattr(self, name, Linear(hidden_size, inner_size, bias=False))
+        self.wo = Linear(inner_size, hidden_size, bias=False)
+        first = dict.fromkeys(self.names, std * hidden_size**-0.5)
+        redrawn(self, **first, wo=std * inner_size**-0.5)
         self.act, self.dropout = activation(act), Dropout(dropout)
 
     def forward(self, x_BSH: paddle.Tensor, state: ForwardState) -> paddle.Tensor:
@@ -131,15 +132,15 @@ class T5Stack(Stack, T5PreTrainedModel):
         super().__init__(config, causal, depth)
         self.buckets = config.relative_attention_num_buckets
         self.max_distance = config.relative_attention_max_distance
-        std = config.initializer_factor * config.d_model**-0.5
-        table = with_std(Embedding(self.buckets, config.num_heads), std)
-        self.block[0].layer[0].SelfAttention.relative_attention_bias = table
+        first, std = self.block[0].layer[0].SelfAttention, config.initializer_factor
+        first.relative_attention_bias = Embedding(self.buckets, config.num_heads)
+        redrawn(first, relative_attention_bias=std * config.d_model**-0.5)
         self.final_layer_norm = self.make_norm(config)
         self.dropout = Dropout(config.dropout_rate)
 
     @staticmethod
     def make_embedding(config: transformers.T5Config) -> Embedding:
-        return with_std(Embedding(config.vocab_size, config.d_model), config.initializer_factor)
+        return Embedding(config.vocab_size, config.d_model)
 
     @staticmethod
     def make_norm(config: transformers.T5Config) -> T5LayerNorm:
@@ -148,16 +149,12 @@ class T5Stack(Stack, T5PreTrainedModel):
     @staticmethod
     def make_attention(config: transformers.T5Config, kind: type, layer: int) -> Attention:
         H, N, D, std = config.d_model, config.num_heads, config.d_kv, config.initializer_factor
-        names = ("q", "k", "v", "o")
-        rope = {} if kind is SourceAttention else {"rope": None}
+        options = {"dropout": config.dropout_rate, "names": ("q", "k", "v", "o")}
+        options |= {} if kind is SourceAttention else {"rope": None}
         # Scores are not scaled: the initial weights of the queries are small instead.
-        attention = kind(
-            *(H, N, N, D, layer), scale=1.0, dropout=config.dropout_rate, names=names, **rope
-        )
-        sizes = (H * D, H, H, N * D)
-        for name, size in zip(names, sizes, strict=True):
-            with_std(getattr(attention, name), std * size**-0.5)
-        return attention
+        attention = kind(H, N, N, D, layer, scale=1.0, **options)
+        sizes = {"q": H * D, "k": H, "v": H, "o": N * D}
+        return redrawn(attention, **{name: std * size**-0.5 for name, size in sizes.items()})
 
     @classmethod
     def make_block(cls, config: transformers.T5Config, causal: bool, layer: int) -> T5Block:
@@ -192,6 +189,7 @@ def add_stacks(model: Any, config: transformers.T5Config) -> None:
     model.shared = T5Stack.make_embedding(config)
     model.encoder = T5Stack(config, False, config.num_layers)
     model.decoder = T5Stack(config, True, config.num_decoder_layers)
+    redrawn(model, shared=config.initializer_factor)
 
 
 class T5Model(Seq2SeqModel, T5PreTrainedModel):
@@ -216,8 +214,9 @@ class T5ForConditionalGeneration(Seq2SeqForConditionalGeneration, T5PreTrainedMo
     def __init__(self, config: transformers.T5Config) -> None:
         super().__init__(config)
         add_stacks(self, config)
-        lm_head = Linear(config.d_model, config.vocab_size, bias=False)
-        self.lm_head = with_std(lm_head, config.initializer_factor)
+        self.lm_head = Linear(config.d_model, config.vocab_size, bias=False)
+        if not config.tie_word_embeddings:
+            redrawn(self, lm_head=config.initializer_factor)
         # True unless config.json says that the projection is not the embedding (1.1, Flan).
         self.scaled = config.scale_decoder_outputs
 
@@ -235,6 +234,7 @@ class T5EncoderModel(EncoderDecoder, T5PreTrainedModel):
         super().__init__(config)
         self.shared = T5Stack.make_embedding(config)
         self.encoder = T5Stack(config, False, config.num_layers)
+        redrawn(self, shared=config.initializer_factor)
 
     def forward(
         self, input_ids=None, attention_mask=None, inputs_embeds=None, return_dict=None, **kwargs
@@ -249,10 +249,11 @@ class T5ForSequenceClassification(Seq2SeqForSequenceClassification, T5PreTrained
 
     def __init__(self, config: transformers.T5Config) -> None:
         super().__init__(config)
-        self.transformer = T5Model(config)
         std = config.initializer_factor * config.d_model**-0.5
-        with_std(self.classification_head.dense, std)
-        with_std(self.classification_head.out_proj, std)
+        redrawn(self.classification_head, dense=std, out_proj=std)
+
+    def add_model(self, config: transformers.T5Config) -> None:
+        self.transformer = T5Model(config)
 
 
 class T5ForTokenClassification(T5PreTrainedModel):
@@ -265,8 +266,8 @@ class T5ForTokenClassification(T5PreTrainedModel):
         self.num_labels = config.num_labels
         self.transformer = T5EncoderModel(config)
         self.dropout = Dropout(config.classifier_dropout)
-        classifier = Linear(config.d_model, config.num_labels)
-        self.classifier = with_std(classifier, config.initializer_factor)
+        self.classifier = Linear(config.d_model, config.num_labels)
+        redrawn(self, classifier=config.initializer_factor)
 
     def forward(
         self,
@@ -294,5 +295,6 @@ class T5ForQuestionAnswering(Seq2SeqForQuestionAnswering, T5PreTrainedModel):
 
     def __init__(self, config: transformers.T5Config) -> None:
         super().__init__(config)
-        add_stacks(self, config)
-        with_std(self.qa_outputs, config.initializer_factor * config.d_model**-0.5)
+        redrawn(self, qa_outputs=config.initializer_factor * config.d_model**-0.5)
+
+    add_model = add_stacks

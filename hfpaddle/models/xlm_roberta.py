@@ -15,6 +15,7 @@ class XLMRobertaPreTrainedModel(RobertaPreTrainedModel):
     """What all XLM-RoBERTa classes share; derive from it to write a head of your own."""
 
     config_class = transformers.XLMRobertaConfig
+    head_first = True
 
 
 @register_model("xlm-roberta")
