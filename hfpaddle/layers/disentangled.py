@@ -147,7 +147,8 @@ class Convolution(nn.Layer):
                 "(works: odd sizes)."
             )
         self.padding, self.groups = (kernel - 1) // 2, groups
-        self.conv = nn.Layer()
+        self.conv: Any = nn.Layer()
+        self.conv.first_draws = {"weight": "uniform", "bias": "uniform"}
         self.conv.weight = parameter([hidden_size, hidden_size // groups, kernel])
         self.conv.bias = parameter([hidden_size])
         self.act = activation(act)

@@ -17,7 +17,7 @@ from hfpaddle.converters.keymap import KeyMap
 from hfpaddle.core.dtypes import as_dtype, dtype_name, is_dtype
 from hfpaddle.core.errors import UnsupportedArgumentError, WeightMismatchError
 from hfpaddle.core.logging import warn_once
-from hfpaddle.layers.basic import Conv1D, Embedding, LayerNorm, Linear, RMSNorm
+from hfpaddle.layers.basic import Conv1D, Embedding, Linear
 from hfpaddle.layers.parameter import (
     empty_parameters,
     fill,
@@ -175,17 +175,18 @@ class PreTrainedModel(AdapterMixin, nn.Layer, metaclass=ModelMeta):
         A layer may carry ``init_std``, its own standard deviation.
         """
         std = getattr(layer, "init_std", None) or self.initializer_std()
+        norm = "Norm" in type(layer).__name__
         for name, param in layer._parameters.items():
             if param is None or initialized(param):
                 continue
-            if isinstance(layer, (LayerNorm, RMSNorm)) and name == "weight":
+            if norm and name == "weight":
                 fill(param, 1.0 - getattr(layer, "offset", 0.0))
             elif name == "weight" and isinstance(layer, (Linear, Conv1D, Embedding)):
                 fill(param, normal(std))
                 if isinstance(layer, Embedding) and layer.padding_idx is not None:
                     with paddle.no_grad():
                         param[layer.padding_idx] = 0.0
-            elif "bias" in name or isinstance(layer, (LayerNorm, RMSNorm)):
+            elif "bias" in name:
                 fill(param, 0.0)
             else:
                 fill(param, normal(std))

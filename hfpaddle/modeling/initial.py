@@ -32,14 +32,13 @@ def initialize(model: Any, is_model: type) -> None:
     Args:
         is_model: base of the models whose parts are initialised before those that follow.
     """
-    drawing = _Drawing(model, {_place(model, target) for target in model.active_ties()})
-    drawing.build(model, is_model)
+    _Drawing(model, new=True).build(model, is_model)
     fill_missing(model)  # such as the bias of a layer whose weight is tied to a later one
 
 
 def fill_missing(model: Any) -> None:
     """Fill the parameters that a loaded ``model`` still lacks; nothing is drawn for the others."""
-    _Drawing(model, set()).draw(model)
+    _Drawing(model, new=False).draw(model)
 
 
 def _place(model: Any, path: str) -> tuple[int, str]:
@@ -60,11 +59,12 @@ class _Drawing:
 
     Args:
         root: the model, which knows how each layer is initialised.
-        tied: layer ids and names of parameters whose values another's replace.
+        new: also spend what the original draws and then replaces by what a parameter is tied to.
     """
 
-    def __init__(self, root: Any, tied: set[tuple[int, str]]) -> None:
-        self.root, self.tied = root, tied
+    def __init__(self, root: Any, new: bool) -> None:
+        self.root, self.new = root, new
+        self.tied = {_place(root, target) for target in root.active_ties()}
         self.done: set[int] = set()
 
     def build(self, part: nn.Layer, is_model: type) -> None:
@@ -101,9 +101,10 @@ class _Drawing:
 
     def draw_own(self, layer: Any, replaced: bool) -> None:
         if (id(layer), "weight") in self.tied:
-            skip_normal(layer.weight.size)  # drawn, then replaced by what it is tied to
+            if self.new:
+                skip_normal(layer.weight.size)
             if not initialized(layer.weight):
-                return
+                return  # drawn where it is tied to
         if _lacks(layer):
             if (replaced or getattr(layer, "init_again", False)) and not initialized(layer.weight):
                 skip_normal(layer.weight.size)
@@ -112,7 +113,7 @@ class _Drawing:
 
     def redraw(self, layer: Any) -> None:
         """Draw a sublayer's weight anew; of a tied one the draw is lost, but not its words."""
-        if (id(layer), "weight") not in self.tied:
+        if not self.new or (id(layer), "weight") not in self.tied:
             self.root._init_weights(layer)
             return
         held = layer._parameters["weight"]
