@@ -82,10 +82,10 @@ __all__ = [
 # Further names of peft 0.21: methods and tools without an implementation here.
 _UPSTREAM = frozenset(
     """
-    AdamssModel AdaptionPromptModel BeftModel CPTEmbedding CartridgeEncoder DeftModel DeloraModel
-    FrodModel GloraModel GraloraModel HiraModel LilyModel MissModel OSFModel PeanutModel
-    PeftMixedModel PolyModel PsoftModel PveraModel RandLoraModel RoadModel ShadowModel ShiraModel
-    SupertuningModel TinyLoraModel TrainableTokensModel UniLoraModel VBLoRAModel WaveFTModel
+    AdamssModel AdaptionPromptModel CPTEmbedding CartridgeEncoder DeftModel
+    FrodModel GloraModel LilyModel OSFModel PeanutModel
+    PeftMixedModel PolyModel PsoftModel PveraModel RandLoraModel ShadowModel
+    SupertuningModel TinyLoraModel UniLoraModel WaveFTModel
     XLoraModel bloom_model_postprocess_past_key_value compose_cartridge_adapters convert_to_lora
     create_arrow_model find_kappa_target_modules get_base_model_state_dict get_eva_state_dict
     initialize_kv_prefix_from_past_key_values initialize_kv_prefix_from_text

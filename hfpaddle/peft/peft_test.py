@@ -38,6 +38,13 @@ METHODS = {
     "HRAConfig": {"r": 4},
     "C3AConfig": {"block_size": 4, "init_weights": True},
     "FourierFTConfig": {"n_frequency": 20, "init_weights": True},
+    "MissConfig": {"r": 4},
+    "HiraConfig": {"r": 4},
+    "DeloraConfig": {"r": 4},
+    "GraloraConfig": {"r": 4},
+    "RoadConfig": {"group_size": 8},
+    "ShiraConfig": {"r": 2},
+    "VBLoRAConfig": {"num_vectors": 8, "vector_length": 8},
     "TrainableTokensConfig": {"token_indices": [5, 9, 11]},
 }
 
@@ -76,7 +83,7 @@ def test_every_method_changes_the_answer_and_lets_go_of_it(config):
         base_model = base()
         close(base_model(IDS).logits, plain)
         model = adapted(config, base_model)
-        if config != "OFTConfig":
+        if config not in ("OFTConfig", "VBLoRAConfig"):
             close(model(input_ids=IDS).logits, plain, 1e-4)
         shake(model)
         changed = model(input_ids=IDS).logits
@@ -197,6 +204,35 @@ def test_adapters_of_tied_modules_are_not_kept_tied():
 def test_tokens_outside_of_the_table_are_refused():
     with pytest.raises(IndexError, match="resize_token_embeddings"):
         adapted(trainable_token_indices=[TINY["vocab_size"]])
+
+
+def test_trained_biases_are_merged_where_there_is_one():
+    with pytest.warns(UserWarning, match="no bias"):
+        model = adapted("BeftConfig")
+    with pytest.raises(ValueError, match="no bias"):
+        model.merge_adapter()
+    with pytest.raises(TypeError, match="not supported"):
+        adapted("BeftConfig", target_modules=["embed_tokens"])
+
+
+def test_masks_of_ones_own(tmp_path):
+    """A mask that is no random one comes as a function, and returns from a file."""
+    config = peft.ShiraConfig(r=1, target_modules=["q_proj"], mask_type="own")
+    with pytest.raises(UnsupportedArgumentError, match="mask_fn"):
+        peft.get_peft_model(base(), config)
+
+    def first_rows(layer, r, **_):
+        mask = paddle.zeros([16, 16])
+        mask[: 2 * r] = 1
+        return mask
+
+    config.mask_fn = first_rows
+    model = shake(peft.get_peft_model(base(), config))
+    delta = model.base_model.model.model.layers[0].self_attn.q_proj.get_delta_weight("default")
+    assert bool((delta[2:] == 0).all()) and bool((delta[:2] != 0).all())
+    model.save_pretrained(tmp_path)
+    again = peft.PeftModel.from_pretrained(base(), tmp_path)
+    close(again(input_ids=IDS).logits, model(input_ids=IDS).logits)
 
 
 def test_further_refusals(tmp_path):

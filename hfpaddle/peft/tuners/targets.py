@@ -39,6 +39,8 @@ class SimpleTuner(BaseTuner):
     A method gives `supports`, and `sizes` if they differ between modules.
     """
 
+    notes_layout = True  # whether the config is told how weights are stored
+
     @classmethod
     def supports(cls, base: Any) -> bool:
         """Whether the method can adapt a module of this kind."""
@@ -66,7 +68,8 @@ class SimpleTuner(BaseTuner):
         base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
         if not self.supports(base):
             raise TypeError(f"Target module {target} is not supported by {type(self).__name__}.")
-        settle_layout(base, peft_config)
+        if self.notes_layout:
+            settle_layout(base, peft_config)
         new = self.tuner_layer_cls(target, adapter_name, peft_config, **sizes)
         if adapter_name not in self.active_adapters:
             for param in new.parameters():

@@ -122,3 +122,19 @@ TRANSFORMERS_MODELS_TO_LOHA_TARGET_MODULES_MAPPING = dict(_LORA)
 TRANSFORMERS_MODELS_TO_LOKR_TARGET_MODULES_MAPPING = dict(_LORA)
 TRANSFORMERS_MODELS_TO_OFT_TARGET_MODULES_MAPPING = dict(_LORA)
 TRANSFORMERS_MODELS_TO_VERA_TARGET_MODULES_MAPPING = dict(_LORA) | {"phi": ["q_proj", "v_proj"]}
+TRANSFORMERS_MODELS_TO_VBLORA_TARGET_MODULES_MAPPING = {
+    family: names
+    for family, names in _LORA.items()
+    if family in TRANSFORMERS_MODELS_TO_ADALORA_TARGET_MODULES_MAPPING
+} | _table("""
+t5: q k v o wi wo
+mt5: q k v o wi_0 wi_1 wo
+bart opt: q_proj k_proj v_proj out_proj fc1 fc2
+deberta-v2: query_proj key_proj value_proj dense
+""")
+TRANSFORMERS_MODELS_TO_BEFT_TARGET_MODULES_MAPPING = _table("""
+t5 mt5: v
+roberta bert: value
+opt gptj gpt_neo bart llama llama4 mistral mixtral phi gemma gemma2 gemma3_text qwen2 qwen3: v_proj
+deberta-v2: value_proj
+""")

@@ -16,7 +16,13 @@ from paddle import nn
 from hfpaddle import ops
 from hfpaddle.peft.tuners.layer_base import BaseTunerLayer, check_adapters_to_merge
 from hfpaddle.peft.utils import layers
-from hfpaddle.peft.utils.arrays import BufferDict, ParameterDict, new_parameter, normal
+from hfpaddle.peft.utils.arrays import (
+    BufferDict,
+    ParameterDict,
+    compute_dtype,
+    new_parameter,
+    normal,
+)
 
 
 class TrainableTokensLayer(BaseTunerLayer):
@@ -93,7 +99,8 @@ class TrainableTokensLayer(BaseTunerLayer):
         return paddle.to_tensor(numbers, "int64", place=self.weight.place)
 
     def _replaced(self, weight: paddle.Tensor, adapter: str, rows: paddle.Tensor) -> paddle.Tensor:
-        return paddle.scatter(weight, self._index(adapter), rows.astype(weight.dtype))
+        dtype = compute_dtype(weight)  # not every device scatters what it stores
+        return paddle.scatter(weight.astype(dtype), self._index(adapter), rows.astype(dtype))
 
     def get_merged_weights(self, active_adapters: list[str]) -> paddle.Tensor:
         """The whole weight ``[V, H]`` with the adapters' rows in it."""
