@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -25,6 +26,22 @@ class LogitsProcessor:
         )
 
 
+def _further(function: Any, first: int) -> tuple[bool, list[str]]:
+    further = list(inspect.signature(function).parameters.values())[first:]
+    required = [p.name for p in further if p.default is p.empty and p.kind not in _REST]
+    return bool(further), required
+
+
+_further_of_class = functools.lru_cache(maxsize=64)(_further)
+
+
+def _asked_for(processor: Any) -> tuple[bool, list[str]]:
+    """Return whether it takes more than ids and scores, and what it must be given besides."""
+    if isinstance(processor, LogitsProcessor) and "__call__" not in vars(processor):
+        return _further_of_class(type(processor).__call__, 3)  # the same at every step
+    return _further(processor, 2)
+
+
 class LogitsProcessorList(list):
     """Applies its members in order. Members may be plain functions ``(input_ids, scores)``."""
 
@@ -32,8 +49,7 @@ class LogitsProcessorList(list):
         self, input_ids: paddle.Tensor, scores: paddle.Tensor, **kwargs: Any
     ) -> paddle.Tensor:
         for processor in self:
-            further = list(inspect.signature(processor).parameters.values())[2:]
-            required = [p.name for p in further if p.default is p.empty and p.kind not in _REST]
+            further, required = _asked_for(processor)
             if not all(name in kwargs for name in required):
                 raise ValueError(
                     f"Make sure that all the required parameters: {required} for "

@@ -60,7 +60,9 @@ def ones_after(mask_BT: paddle.Tensor, count: int) -> paddle.Tensor:
 
 def positions_after(positions: paddle.Tensor, count: int) -> paddle.Tensor:
     """Return positions ``[..., T]`` counted on by ``count``."""
-    more = positions[..., -1:] + 1 + arange(count, positions).astype(positions.dtype)
+    more = positions[..., -1:] + 1
+    if count != 1:
+        more = more + arange(count, positions).astype(positions.dtype)
     return paddle.concat([positions, more], axis=-1)
 
 

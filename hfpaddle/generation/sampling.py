@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 
 from hfpaddle.core.rng import default_generator
 from hfpaddle.generation.output import GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput
-from hfpaddle.generation.tensors import full, host_softmax
+from hfpaddle.generation.tensors import beside, full, host_softmax
 
 
 def draw(scores_BV: paddle.Tensor, num_samples: int) -> paddle.Tensor:
@@ -126,7 +126,7 @@ class SamplingMixin:
             step, outputs = outputs, None
             if synced_gpus and finished:
                 continue
-            logits = step.logits[:, -1].astype("float32").to(input_ids.place)
+            logits = beside(step.logits[:, -1].astype("float32"), input_ids)
             scores = logits_processor(input_ids, logits)
             record.add_scores((scores,), (logits,))
             record.add_states(step)

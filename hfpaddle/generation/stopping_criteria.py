@@ -17,7 +17,7 @@ import numpy as np
 import paddle
 
 from hfpaddle.core.logging import warn_once
-from hfpaddle.generation.tensors import full, isin, softmax, token_ids
+from hfpaddle.generation.tensors import beside, full, softmax, token_ids
 
 Scores = tuple[paddle.Tensor, ...] | None
 
@@ -71,8 +71,10 @@ class EosTokenCriteria(StoppingCriteria):
     def __call__(
         self, input_ids: paddle.Tensor, scores: Scores, new_token_length: int = 1, **kwargs: Any
     ) -> paddle.Tensor:
-        self.eos_token_id = self.eos_token_id.to(input_ids.place)
-        return paddle.any(isin(input_ids[:, -new_token_length:], self.eos_token_id), axis=-1)
+        # On the host, which must know the answer anyway before the next step begins.
+        newest = input_ids[:, -new_token_length:].numpy()
+        ended = np.isin(newest, self.eos_token_id.numpy()).any(axis=-1)
+        return paddle.to_tensor(ended, place=input_ids.place)
 
 
 class ConfidenceCriteria(StoppingCriteria):
@@ -254,13 +256,14 @@ class StoppingCriteriaList(list):
     """Stops a row when any member does. Members may be plain functions ``(input_ids, scores)``."""
 
     def __call__(self, input_ids: paddle.Tensor, scores: Scores, **kwargs: Any) -> paddle.Tensor:
-        done = _all_rows(False, input_ids)
+        done: paddle.Tensor | None = None
         for criterion in self:
             answer = criterion(input_ids, scores, **kwargs)
             if not isinstance(answer, paddle.Tensor):
                 answer = paddle.to_tensor(np.asarray(answer, dtype=bool), place=input_ids.place)
-            done = paddle.logical_or(done, answer.to(input_ids.place).astype("bool"))
-        return done
+            answer = beside(answer, input_ids).astype("bool")
+            done = answer if done is None else paddle.logical_or(done, answer)
+        return _all_rows(False, input_ids) if done is None else done
 
     @property
     def max_length(self) -> int | None:

@@ -16,14 +16,19 @@ NEG_INF = -float("inf")
 _BLOCK = 512
 
 
+def beside(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
+    """Return ``x`` on the device of ``like``; itself if it is there, which costs `to` 50 us."""
+    return x if x.place._equals(like.place) else x.to(like.place)
+
+
 def full(shape: Sequence[int], value: float, dtype: str, like: paddle.Tensor) -> paddle.Tensor:
     """Return a constant tensor on the device of ``like``."""
-    return paddle.full(list(shape), value, dtype=dtype).to(like.place)
+    return beside(paddle.full(list(shape), value, dtype=dtype), like)
 
 
 def arange(stop: int, like: paddle.Tensor) -> paddle.Tensor:
     """Return int64 ``0 .. stop-1`` on the device of ``like``."""
-    return paddle.arange(stop, dtype="int64").to(like.place)
+    return beside(paddle.arange(stop, dtype="int64"), like)
 
 
 def token_ids(tokens: int | Sequence[int] | paddle.Tensor) -> paddle.Tensor:
@@ -41,13 +46,26 @@ def is_floating(x: paddle.Tensor) -> bool:
 
 def isin(x: paddle.Tensor, values: paddle.Tensor) -> paddle.Tensor:
     """Return a boolean for each entry of ``x``: is it among the 1-D ``values``?"""
-    values = values.to(x.place).astype(x.dtype).reshape([-1])
+    values = beside(values, x).astype(x.dtype).reshape([-1])
     return paddle.any(x.unsqueeze(-1) == values, axis=-1)
 
 
 def token_mask(tokens: paddle.Tensor, scores_BV: paddle.Tensor) -> paddle.Tensor:
     """Return ``[V]`` booleans that mark ``tokens``."""
     return isin(arange(scores_BV.shape[-1], scores_BV), tokens)
+
+
+class TokenMask:
+    """`token_mask` of tokens that stay the same, made once for all steps of a generation."""
+
+    def __init__(self) -> None:
+        self._known: tuple[tuple, paddle.Tensor] | None = None
+
+    def of(self, tokens: paddle.Tensor, scores_BV: paddle.Tensor) -> paddle.Tensor:
+        key = (scores_BV.shape[-1], str(scores_BV.place), tuple(tokens.tolist()))
+        if self._known is None or self._known[0] != key:
+            self._known = (key, token_mask(tokens, scores_BV))
+        return self._known[1]
 
 
 def fill(scores: paddle.Tensor, mask: paddle.Tensor, value: float) -> paddle.Tensor:

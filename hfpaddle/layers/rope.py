@@ -134,6 +134,7 @@ class RotaryEmbedding(nn.Layer):
         self.max_positions = max_position_embeddings
         self.longest = max_position_embeddings  # dynamic scaling remembers the longest input
         self.frequencies, self.scale = self._scaled(None)
+        self._moved: tuple[np.ndarray, Any, paddle.Tensor] | None = None
 
     def _scaled(self, length: int | None) -> Scaled:
         return SCALINGS[self.rope_type](self.parameters_, self.dim, self.max_positions, length)
@@ -154,10 +155,17 @@ class RotaryEmbedding(nn.Layer):
         """Return cos and sin, each ``[B, S, P]`` float32, on the device of ``position_ids``."""
         if self.rope_type in ("dynamic", "longrope"):
             self._follow_length(position_ids_BS)
-        frequencies_P = paddle.to_tensor(self.frequencies, place=position_ids_BS.place)
-        angles_BSP = position_ids_BS.astype("float32").unsqueeze(-1) * frequencies_P
+        angles_BSP = position_ids_BS.astype("float32").unsqueeze(-1) * self._on(position_ids_BS)
         cos, sin = paddle.cos(angles_BSP), paddle.sin(angles_BSP)
         return (cos, sin) if self.scale == 1.0 else (cos * self.scale, sin * self.scale)
+
+    def _on(self, like: paddle.Tensor) -> paddle.Tensor:
+        """Return the frequencies on the device of ``like``; moved there once."""
+        known = self._moved
+        if known is None or known[0] is not self.frequencies or not known[1]._equals(like.place):
+            moved = paddle.to_tensor(self.frequencies, place=like.place)
+            known = self._moved = (self.frequencies, like.place, moved)
+        return known[2]
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, rope_type={self.rope_type!r}"

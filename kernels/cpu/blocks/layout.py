@@ -70,8 +70,9 @@ class Compiled:
         for block, recipe in zip(self.blocks, recipes, strict=True):
             self._fill(block, recipe)
         layers = [stack, *(layer for recipe in recipes for layer in recipe.layers)]
-        tensors = (tensor for recipe in recipes for tensor in tensors_of(recipe))
-        self._read = [(tensor, tensor.data_ptr()) for tensor in tensors]
+        self._versions = [version for _, version, _ in self._copies]
+        self._read = [tensor for recipe in recipes for tensor in tensors_of(recipe)]
+        self._addresses = [tensor.data_ptr() for tensor in self._read]
         self._hooks = hooks_of(layers)
         held = (layer._sub_layers for layer in layers if layer._sub_layers)
         self._held = [(children, tuple(children.values())) for children in held]
@@ -84,9 +85,9 @@ class Compiled:
         """
         if any(self._hooks) or any(tuple(d.values()) != kept for d, kept in self._held):
             return False
-        if any(tensor.inplace_version != version for tensor, version, _ in self._copies):
+        if [tensor._inplace_version() for tensor, _, _ in self._copies] != self._versions:
             return False
-        return all(tensor.data_ptr() == address for tensor, address in self._read)
+        return list(map(paddle.Tensor.data_ptr, self._read)) == self._addresses
 
     def _fill(self, block: Block, recipe: BlockRecipe) -> None:
         attention, mlp = recipe.attention, recipe.mlp
