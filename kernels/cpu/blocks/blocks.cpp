@@ -169,21 +169,17 @@ class Worker {
   // The rows of `from` as the product reads them, normed; each thread prepares its own.
   const Activation* prepare(const float* from, int64_t stride, int64_t cols, const Norm* norm,
                             bool integer) {
-    int64_t wide = padded(cols), scales = wide / 4 + wide / 32;
+    int64_t wide = padded(cols), words = integer ? activation_words(cols) : 0;
     normed_.resize(rows_ * wide);
     activations_.resize(rows_);
-    if (integer) {
-      q_.resize(rows_ * wide);
-      scales_.resize(rows_ * scales);
-    }
+    words_.resize(rows_ * words);
     for (int64_t r = 0; r < rows_; ++r) {
       const float* row = from + r * stride;
       if (norm && norm->kind) {
         normalize(*norm, row, normed_.data() + r * wide, cols);
         row = normed_.data() + r * wide;
       }
-      float* s = scales_.data() + r * scales;
-      activations_[r] = {row, q_.data() + r * wide, s, s + wide / 4};
+      activations_[r] = activation(row, words_.data() + r * words, cols);
       if (integer) quantize(activations_[r], cols);
     }
     return activations_.data();
@@ -295,8 +291,7 @@ class Worker {
   const int64_t rows_, H_, S_, batch_;
   const int thread_, team_;
   Barrier& barrier_;
-  std::vector<float> normed_, scales_, scores_, gate_;
-  std::vector<int8_t> q_;
+  std::vector<float> normed_, words_, scores_, gate_;
   std::vector<Activation> activations_;
 };
 

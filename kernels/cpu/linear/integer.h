@@ -54,6 +54,23 @@ inline vi dot_signed(vb w, vb x) {
 #endif
 }
 
+// Sums of (w - OFFSET) * x for unsigned w, of at most 127 unless OFFSET is 128. `offset` holds -128
+// times the sums of x.
+constexpr int shift_of(int offset) { return offset >= 128 ? 0 : 1 + shift_of(2 * offset); }
+template <int OFFSET>
+inline vi dot_offset(vub w, vb x, vi offset) {
+#if defined(__AVX512VNNI__)
+  vi from{};
+  if constexpr (OFFSET > 0) from = (offset >> shift_of(OFFSET));
+  return (vi)_mm512_dpbusd_epi32((__m512i)from, (__m512i)w, (__m512i)x);
+#else
+  if constexpr (OFFSET == 0) return dot_unsigned(w, x);
+  // Pairs of products of 255 and 127 would not fit the 16 bits in between.
+  if constexpr (OFFSET == 128) return dot_signed((vb)(w ^ 128), x);
+  return dot_unsigned(w, x) + (offset >> shift_of(OFFSET));
+#endif
+}
+
 // 64 bytes from two halves. (Through memory this would wait for both stores.)
 inline vub join(hub a, hub b) {
 #if defined(__AVX512F__)
@@ -65,7 +82,16 @@ inline vub join(hub a, hub b) {
 }
 
 // Low halves of 32 bytes, then high halves: columns 0-31 and 32-63.
-inline vub nibbles(hub packed) { return join(packed & 15, packed >> 4); }
+inline vub nibbles(const void* p) {
+#if defined(__AVX512BW__)
+  __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  const __m512i shift = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
+  return (vub)_mm512_and_si512(_mm512_srlv_epi16(both, shift), _mm512_set1_epi8(15));
+#else
+  hub packed = load_as<hub>(p);
+  return join(packed & 15, packed >> 4);
+#endif
+}
 
 // The same of two blocks of 16 bytes: low and high halves of a, then of b.
 inline vub nibbles(const void* a, const void* b) {
@@ -110,19 +136,97 @@ inline vf pair(float a, float b) {
 #endif
 }
 
-// p[0] in lanes 0-3, p[1] in lanes 4-7, ...
-inline vf quads(const float* p) {
-#if defined(__AVX512F__)
-  const __m512i index = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
-  return (vf)_mm512_permutexvar_ps(index, _mm512_castps128_ps512(_mm_loadu_ps(p)));
+typedef float v8f __attribute__((vector_size(32)));
+
+// The same from halves.
+inline vf half_pair(uint16_t a, uint16_t b) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  __m256i first = _mm256_set1_epi16(static_cast<short>(a));
+  __m256i both = _mm256_mask_set1_epi16(first, 0xff00, static_cast<short>(b));
+  return (vf)_mm512_cvtph_ps(both);
 #else
-  return vf{p[0], p[0], p[0], p[0], p[1], p[1], p[1], p[1],
-            p[2], p[2], p[2], p[2], p[3], p[3], p[3], p[3]};
+  return pair(from_f16(a), from_f16(b));
 #endif
 }
 
-typedef float v8f __attribute__((vector_size(32)));
-typedef uint8_t v8b __attribute__((vector_size(8)));
+// v[2 * j] in lanes 0-7, v[2 * j + 1] in lanes 8-15.
+inline vf neighbours(v8f v, int64_t j) {
+#if defined(__AVX512F__)
+  const __m512i upper = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi32(1), 1);
+  __m512i index = _mm512_add_epi32(upper, _mm512_set1_epi32(static_cast<int>(2 * j)));
+  return (vf)_mm512_permutexvar_ps(index, _mm512_castps256_ps512((__m256)v));
+#else
+  return pair(v[2 * j], v[2 * j + 1]);
+#endif
+}
+
+// v[4 * j] in lanes 0-3, v[4 * j + 1] in lanes 4-7, ...
+inline vf quads(vf v, int64_t j) {
+#if defined(__AVX512F__)
+  const __m512i fours = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+  __m512i index = _mm512_add_epi32(fours, _mm512_set1_epi32(static_cast<int>(4 * j)));
+  return (vf)_mm512_permutexvar_ps(index, (__m512)v);
+#else
+  vf out;
+  for (int i = 0; i < W; ++i) out[i] = v[4 * j + i / 4];
+  return out;
+#endif
+}
+
+// The first `count` of 16, zeros behind them; nothing further is read.
+inline vf load_some(const float* p, int64_t count) {
+  if (count >= W) return load(p);
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1 << count) - 1), p);
+#else
+  vf v{};
+  std::memcpy(&v, p, count * sizeof(float));
+  return v;
+#endif
+}
+
+inline vf widen_some(const uint8_t* p, int64_t count) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  __mmask16 mask = static_cast<__mmask16>(count >= W ? 0xffff : (1 << count) - 1);
+  return (vf)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, p)));
+#else
+  vf v{};
+  for (int i = 0; i < (count < W ? count : W); ++i) v[i] = p[i];
+  return v;
+#endif
+}
+
+// Bytes to floats and back. GCC 12 takes __builtin_convertvector for these apart, byte by byte.
+inline vf widen_signed(const uint8_t* p) {
+#if defined(__AVX512F__)
+  __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+#else
+  vf v;
+  for (int i = 0; i < W; ++i) v[i] = static_cast<int8_t>(p[i]);
+  return v;
+#endif
+}
+
+inline v8f widen_eight(const void* p) {
+#if defined(__AVX2__)
+  return (v8f)_mm256_cvtepi32_ps(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+#else
+  v8f v;
+  for (int i = 0; i < 8; ++i) v[i] = static_cast<const uint8_t*>(p)[i];
+  return v;
+#endif
+}
+
+inline void narrow(vf whole, int8_t* out) {
+#if defined(__AVX512F__)
+  __m128i bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32((__m512)whole));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+#else
+  for (int i = 0; i < W; ++i) out[i] = static_cast<int8_t>(whole[i]);
+#endif
+}
 
 inline float sum(v8f v) {
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));

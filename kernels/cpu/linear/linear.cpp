@@ -9,18 +9,13 @@ using namespace hf;
 
 // x [tokens, cols] float32, y [tokens, rows] float32.
 HF_EXPORT void hf_linear(const Matrix* w, const float* x, float* y, int64_t tokens) {
-  thread_local std::vector<int8_t> q;
-  thread_local std::vector<float> scales;
+  thread_local std::vector<float> words;
   std::vector<Activation> rows(tokens);
-  int64_t cols = padded(w->cols);
-  if (is_integer(w->kind)) {
-    q.resize(tokens * cols);
-    scales.resize(tokens * (cols / 4 + cols / 32));
-  }
+  int64_t each = is_integer(w->kind) ? activation_words(w->cols) : 0;
+  words.resize(tokens * each);
   for (int64_t m = 0; m < tokens; ++m) {
-    float* s = scales.data() + m * (cols / 4 + cols / 32);
-    rows[m] = {x + m * w->cols, q.data() + m * cols, s, s + cols / 4};
-    if (is_integer(w->kind)) quantize(rows[m], w->cols);
+    rows[m] = activation(x + m * w->cols, words.data() + m * each, w->cols);
+    if (each) quantize(rows[m], w->cols);
   }
   // A thread for less than this many bytes costs more than it brings.
   constexpr int64_t WORTH = 32768;

@@ -39,19 +39,28 @@ struct Matrix {
 
 // The activations of one token, in the forms that the kinds need. Buffers are the caller's.
 struct Activation {
-  const float* f32;   // [cols]
-  int8_t* q;          // [cols up to a multiple of 256]
-  float* lanes;       // a scale for each of the 16 partial sums of 64 columns: [cols / 64, 16]
-  float* sums;        // scale times the sum of q, for each 32 columns
+  const float* f32;  // [cols]
+  int8_t* q;         // [cols up to a multiple of 256], as all below
+  float* lanes;      // a scale for each of the 16 partial sums of 64 columns: [cols / 64, 16]
+  int32_t* offset;   // -128 times the sum of the 4 q of each partial sum: [cols / 64, 16]
+  float* sums;       // scale times the sum of q, for each 32 columns
 };
 
 inline bool is_integer(int32_t kind) { return kind >= I8; }
 inline int64_t padded(int64_t cols) { return (cols + 255) / 256 * 256; }
 
+// A row of activations in a buffer of 4-byte words, of which it takes `activation_words`.
+inline int64_t activation_words(int64_t cols) { return padded(cols) * 25 / 32; }
+inline Activation activation(const float* f32, float* words, int64_t cols) {
+  int64_t wide = padded(cols);
+  return {f32, reinterpret_cast<int8_t*>(words), words + wide / 4,
+          reinterpret_cast<int32_t*>(words + wide / 2), words + wide / 4 * 3};
+}
+
 // Bytes of one row.
 int64_t row_bytes(const Matrix& w);
 
-// Fill q, lanes and sums from f32; columns from `cols` on are zero.
+// Fill all but f32 from it; columns from `cols` on are zero.
 void quantize(const Activation& x, int64_t cols);
 
 // y[m * stride + r] for rows [begin, end) and up to 8 tokens.
