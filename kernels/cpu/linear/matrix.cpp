@@ -19,31 +19,41 @@ template <class T, int M, int R>
 void floating(const Matrix& w, int64_t row, const Activation* x, float (*out)[M]) {
   constexpr int U = R * M < 8 ? 2 : 1;
   const T* p[R];
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) p[r] = static_cast<const T*>(w.data) + (row + r) * w.cols;
   const int64_t next = ahead(w.cols * sizeof(T), R);
   vf acc[R][M][U] = {};
   int64_t k = 0;
   for (; k + W * U <= w.cols; k += W * U) {
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const char* at = reinterpret_cast<const char*>(p[r] + k) + next;
       for (int b = 0; b < static_cast<int>(W * U * sizeof(T)); b += 64) __builtin_prefetch(at + b);
     }
+#pragma GCC unroll 8
     for (int u = 0; u < U; ++u) {
       vf v[R];
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) v[r] = widen(p[r] + k + W * u);
+#pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
         vf a = load(x[m].f32 + k + W * u);
+#pragma GCC unroll 8
         for (int r = 0; r < R; ++r) acc[r][m][u] += v[r] * a;
       }
     }
   }
   for (; k + W <= w.cols; k += W) {
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       vf v = widen(p[r] + k);
+#pragma GCC unroll 8
       for (int m = 0; m < M; ++m) acc[r][m][0] += v * load(x[m].f32 + k);
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
       vf total = acc[r][m][0];
       for (int u = 1; u < U; ++u) total += acc[r][m][u];
@@ -64,6 +74,7 @@ void integer(const Matrix& w, int64_t row, const Activation* x, const float* sum
   const int64_t bytes = T::bytes(w), next = ahead(bytes, R), lines = T::STEP * bytes / w.cols;
   typename T::Row rows[R];
   const char* p[R];
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     rows[r] = typename T::Row(w, row + r);
     p[r] = static_cast<const char*>(w.data) + (row + r) * bytes + next;
@@ -71,6 +82,7 @@ void integer(const Matrix& w, int64_t row, const Activation* x, const float* sum
   vf acc[R][M] = {};
   v8f less[R][M] = {};
   for (int64_t k = 0; k < w.cols; k += T::STEP) {
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       rows[r].begin(k);
       for (int64_t b = 0; b < lines; b += 64) __builtin_prefetch(p[r] + b);
@@ -81,14 +93,17 @@ void integer(const Matrix& w, int64_t row, const Activation* x, const float* sum
       const int64_t at = k + 64 * j;
       vub v[R];
       vf scale[R];
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         v[r] = rows[r].weights(at, j);
         if (!ROW) scale[r] = rows[r].scale(at, j);
       }
+#pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
         vb q = load_as<vb>(x[m].q + at);
         vi offset = load_as<vi>(x[m].offset + at / 4);
         vf lanes = load(x[m].lanes + at / 4);
+#pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
           vf dots = to_float(dot_offset<T::OFFSET>(v[r], q, offset));
           acc[r][m] += dots * (ROW ? lanes : lanes * scale[r]);
@@ -96,7 +111,9 @@ void integer(const Matrix& w, int64_t row, const Activation* x, const float* sum
       }
     }
     if constexpr (T::MINIMA == OF_BLOCK) {
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
         for (int m = 0; m < M; ++m) less[r][m] += rows[r].minima(x[m].sums + k / 32);
       }
     }
@@ -104,13 +121,17 @@ void integer(const Matrix& w, int64_t row, const Activation* x, const float* sum
   if constexpr (T::MINIMA == OF_ROW) {
     const int64_t words = group_words(w);
     for (int64_t g = 0; g < words; g += W) {
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         vf least = rows[r].minima(g);
+#pragma GCC unroll 8
         for (int m = 0; m < M; ++m) acc[r][m] -= least * load(sums + m * words + g);
       }
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
       out[r][m] = sum(acc[r][m]);
       if (ROW) out[r][m] *= w.scales[row + r];
