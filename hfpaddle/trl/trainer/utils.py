@@ -15,9 +15,9 @@ import paddle
 import paddle.nn.functional as F
 
 from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.trl.trainer.label_scores import LabelLogProbs
 
 IGNORED = -100
-_ROWS = 2048  # of logits, whose entropy is computed at a time
 
 
 def pad(
@@ -160,24 +160,6 @@ class TokenScores:
     aux_loss: Any = None
 
 
-@paddle.no_grad()
-def _statistics(logits_NV: paddle.Tensor, labels_N: paddle.Tensor) -> list[paddle.Tensor]:
-    """Return entropy, hits, mean logits and log-sum of squared probabilities, each ``[N]``."""
-    parts = []
-    for start in range(0, logits_NV.shape[0], _ROWS):
-        chunk = logits_NV[start : start + _ROWS]
-        logs = F.log_softmax(chunk, axis=-1)
-        parts.append(
-            (
-                -(logs.exp() * logs).sum(axis=-1),
-                (chunk.argmax(axis=-1) == labels_N[start : start + _ROWS]).astype("float32"),
-                chunk.mean(axis=-1),
-                paddle.logsumexp(2 * logs, axis=-1),
-            )
-        )
-    return [paddle.concat(list(column)) for column in zip(*parts, strict=True)]
-
-
 def score_tokens(
     logits_BSV: paddle.Tensor, labels_BS: paddle.Tensor, statistics: bool = True
 ) -> TokenScores:
@@ -199,12 +181,14 @@ def score_tokens(
         zeros = logits_BSV[:, :-1].sum(axis=-1).astype("float32") * 0.0
         plain = zeros.detach()
         return TokenScores(zeros, plain, mask_BT, mask_BT, plain, plain)
-    logits_NV = logits_BSV[:, :-1].reshape([-1, V]).index_select(at).astype("float32")
+    # The labels are those of the next position, so their logits lie among S, not T, a row.
+    rows_N = at + at // shape[1]
     labels_N = labels_BT.reshape([-1]).index_select(at)
-    log_probs_N = -F.cross_entropy(logits_NV, labels_N, reduction="none").reshape([-1])
-    if not statistics:
+    found: list[paddle.Tensor] | None = [] if statistics else None
+    log_probs_N = LabelLogProbs.apply(logits_BSV.reshape([-1, V]), rows_N, labels_N, found)
+    if found is None:
         return TokenScores(_spread(log_probs_N, at, shape), None, None, mask_BT, None, None)
-    values = [log_probs_N, *_statistics(logits_NV.detach(), labels_N)]
+    values = [log_probs_N, *found]
     spread = [_spread(value, at, shape) for value in values]
     log_probs, entropy, hits, mean_logits, squares = spread
     return TokenScores(log_probs, entropy, hits > 0, mask_BT, mean_logits, squares)
