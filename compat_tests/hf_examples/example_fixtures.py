@@ -148,6 +148,54 @@ def write_bert(folder: Path, text: Path) -> None:
     transformers.BertForMaskedLM(config).save_pretrained(folder)
 
 
+CHAT = (
+    "{% for turn in messages %}<|{{ turn['role'] }}|>{{ turn['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def write_llama(folder: Path, text: Path) -> None:
+    """Write a llama with a chat template and no padding token, as its tokenizers have none."""
+    import tokenizers
+    import transformers
+
+    special = ["<|end|>", "<|user|>", "<|assistant|>"]
+    pieces = tokenizers.ByteLevelBPETokenizer()
+    pieces.train([str(text)], vocab_size=420, special_tokens=special, show_progress=False)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=pieces._tokenizer, eos_token="<|end|>", model_max_length=128
+    )
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def write_chats(folder: Path, rows: int) -> None:
+    """Write questions with answers, as chats and in the columns of Alpaca."""
+    draw = random.Random(8)
+    chats, tasks = [], []
+    for _ in range(rows):
+        asked, said = f"What does the {draw.choice(ANIMALS)} do?", sentence(draw)
+        turns = (("user", asked), ("assistant", said))
+        chats.append({"messages": [{"role": role, "content": text} for role, text in turns]})
+        tasks.append({"instruction": asked, "input": draw.choice(("", said)), "output": said})
+    for name, lines in (("chat", chats), ("alpaca", tasks)):
+        (folder / name).mkdir()
+        path = folder / name / "train.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def write_t5(folder: Path, tokenizer: Path) -> None:
     """Write an encoder-decoder for the WordPiece tokenizer that lies in ``tokenizer``."""
     import transformers
@@ -187,7 +235,7 @@ def write_vit(folder: Path) -> None:
 
 
 def write_all(folder: Path) -> None:
-    """Write models/{gpt2,bert,vit}, data/, images/{train,val} and metrics/accuracy in ``folder``.
+    """Write models/, data/, images/{train,val} and metrics/accuracy in ``folder``.
 
     Raises: FileExistsError if an earlier call left something there.
     """
@@ -201,6 +249,7 @@ def write_all(folder: Path) -> None:
     write_pairs(data / "MRPC" / "train.csv", 24, 4)
     write_pairs(data / "MRPC" / "dev.csv", 10, 5)
     write_choices(data / "swag" / "sample.json", 24)
+    write_chats(data, 40)
     write_images(folder / "images" / "train", 12, 6)
     write_images(folder / "images" / "val", 4, 7)
     accuracy = folder / "metrics" / "accuracy"
@@ -209,6 +258,7 @@ def write_all(folder: Path) -> None:
     write_gpt2(folder / "models" / "gpt2", text)
     write_bert(folder / "models" / "bert", text)
     write_vit(folder / "models" / "vit")
+    write_llama(folder / "models" / "llama", text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The example scripts of transformers that must run unchanged, with their commands.
+"""The example scripts that must run unchanged, with their commands.
 
 ``{models}``, ``{data}``, ``{images}`` and ``{out}`` in a command are folders of `example_fixtures`
 and of the run. Beyond what a user would type, a command asks for every loss to be logged, and for a
@@ -17,10 +17,11 @@ PAIRS = "--train_file {data}/MRPC/train.csv --validation_file {data}/MRPC/dev.cs
 
 @dataclass(frozen=True)
 class Example:
-    script: str  # below examples/pytorch
+    script: str  # below examples/pytorch, trl/scripts or examples
     command: str
     # What the run must leave in its output folder.
     leaves: tuple[str, ...] = ("all_results.json", "model.safetensors")
+    origin: str = "transformers"  # or trl or peft
 
     @property
     def name(self) -> str:
@@ -34,6 +35,7 @@ class Example:
 
 
 RESULTS = ("all_results.json", "train_results.json", "eval_results.json", "trainer_state.json")
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 TRAINED = (*RESULTS, "model.safetensors", "README.md")
 
 EXAMPLES = (
@@ -110,5 +112,20 @@ EXAMPLES = (
         "image-classification/run_image_classification_no_trainer.py",
         "--model_name_or_path {models}/vit --dataset_name {images} --num_train_epochs 3 --seed 42 "
         "--ignore_mismatched_sizes --output_dir {out} " + TRACKED,
+    ),
+    Example(
+        "sft.py",
+        "--model_name_or_path {models}/llama --dataset_name {data}/chat --use_peft --lora_r 4 "
+        "--max_steps 5 --use_cpu --bf16 False --output_dir {out} " + TRAINER,
+        ADAPTER,
+        "trl",
+    ),
+    Example(
+        "olora_finetuning/olora_finetuning.py",
+        "--base_model {models}/llama --data_path {data}/alpaca --batch_size 4 --num_epochs 1 "
+        "--val_set_size 4 --seed 42 --dtype float32 --device_map cpu --lora_r 8 "
+        "--eval_step 3 --save_step 3 --output_dir {out}",
+        ADAPTER,
+        "peft",
     ),
 )

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 # The clock decides these; runs never agree on them.
 CLOCK = ("runtime", "per_second", "total_flos")
 # Numbers that the loss of a step decides; all others must be equal.
-LOSSES = ("loss", "perplexity", "grad_norm")
+LOSSES = ("loss", "perplexity", "grad_norm", "entropy")
 LOSS_LIMIT = 1e-3
 
 
@@ -82,6 +82,12 @@ def read(out: Path, output: str) -> Record:
     for name in ("trainer_state.json", "train_results.json", "eval_results.json"):
         if name in record.files:
             record.logged |= read_json(out / name)
+    adapted = "adapter_model.safetensors" in record.files
+    if adapted and not record.logged:  # scripts for adapters leave checkpoints only
+        steps = {int(path.name.rpartition("-")[2]): path for path in out.glob("checkpoint-*")}
+        if steps:
+            record.logged |= read_json(steps[max(steps)] / "trainer_state.json")
+        record.weights = load_file(out / "adapter_model.safetensors")
     if not record.logged and "all_results.json" in record.files:
         record.logged |= read_json(out / "all_results.json")
     if "model.safetensors" in record.files:
@@ -135,7 +141,7 @@ def compare(ours: Record, reference: Record, leaves: tuple[str, ...]) -> Verdict
         limit = 0.0
         if is_loss(key[2]):
             limit = LOSS_LIMIT
-            verdict.losses += "grad_norm" not in key[2]
+            verdict.losses += "loss" in key[2] or "perplexity" in key[2]
             verdict.largest = max(verdict.largest, apart)
         elif key[2] == "learning_rate":
             limit = 1e-9

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from example_records import Record, Verdict
 
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "trl", "paddlepaddle")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
 HEAD = (
     "| script | file (git blob) | steps | losses compared | largest relative difference | "
@@ -47,7 +48,7 @@ def versions(commit: str | None, packages: tuple[str, ...]) -> str:
 
 def table(rows: list[str], commit: str) -> str:
     """Return the table of example scripts. Run where torch is installed."""
-    made = versions(commit, ("torch", "transformers", "accelerate", "paddlepaddle"))
+    made = versions(commit, PACKAGES)
     return "\n".join([HEAD, "|---" * HEAD.count(" | ") + "|---|", *rows, "", made])
 
 

@@ -1,9 +1,12 @@
-"""Run the example scripts of transformers, untouched, on torch and on Paddle, and compare them.
+"""Run example scripts of transformers, trl and peft, untouched, on torch and on Paddle; compare.
 
-    HFPADDLE_TRANSFORMERS_CHECKOUT=~/transformers python compat_tests/hf_examples/run.py
+    HFPADDLE_TRANSFORMERS_CHECKOUT=~/transformers HFPADDLE_PEFT_CHECKOUT=~/peft \\
+        python compat_tests/hf_examples/run.py
 
-Each script runs once under the interpreter with the original libraries, and once under
-``python -m hfpaddle run`` in one that has no torch. Exit status 0 means that all agree.
+trl's script is that of the installed trl. Without a checkout of peft (its source distribution has
+no examples) its script is left out. Each script runs once under the interpreter with the original
+libraries, and once under ``python -m hfpaddle run`` in one that has no torch. Exit status 0 means
+that all agree.
 
     --only NAME     run these scripts only (run_clm); may be repeated
     --write         put the result table into docs/compatibility.md (all scripts only)
@@ -31,6 +34,7 @@ from example_tables import put, row, table  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "HFPADDLE_TRANSFORMERS_CHECKOUT"
+PEFT_VARIABLE = "HFPADDLE_PEFT_CHECKOUT"
 REFERENCE = ROOT / ".venv-compat" / "bin" / "python"
 OURS = ROOT / ".venv" / "bin" / "python"
 
@@ -41,6 +45,17 @@ def checkout() -> Path:
     if VARIABLE not in os.environ or not (folder / "examples" / "pytorch").is_dir():
         sys.exit(f"{VARIABLE} must hold the path of a checkout of huggingface/transformers")
     return folder.resolve()
+
+
+def script_of(example: Example) -> Path:
+    """Return the path of the script; it need not exist."""
+    if example.origin == "peft":
+        return Path(os.environ.get(PEFT_VARIABLE, "")).resolve() / "examples" / example.script
+    if example.origin == "trl":
+        code = "import importlib.util; print(importlib.util.find_spec('trl').origin)"
+        found = subprocess.run([REFERENCE, "-c", code], check=True, capture_output=True, text=True)
+        return Path(found.stdout.strip()).parent / "scripts" / example.script
+    return checkout() / "examples" / "pytorch" / example.script
 
 
 def commit_of(folder: Path) -> str:
@@ -82,8 +97,7 @@ def execute(example: Example, start: list[str], folder: Path, fixtures: Path) ->
     shutil.copytree(fixtures / "metrics", place / "cwd")
     out = place / "out"
     places = {name: str(fixtures / name) for name in ("models", "data", "images")}
-    script = checkout() / "examples" / "pytorch" / example.script
-    command = [*start, str(script), *example.arguments({**places, "out": str(out)})]
+    command = [*start, str(script_of(example)), *example.arguments({**places, "out": str(out)})]
     begin = time.monotonic()
     log = place / "log.txt"
     with log.open("w") as errors:
@@ -129,6 +143,10 @@ def main() -> int:
     if options.write and options.only:
         parser.error("--write needs all scripts: leave out --only")
     chosen = [one for one in EXAMPLES if not options.only or one.name in options.only]
+    for example in chosen[:]:
+        if not script_of(example).is_file():
+            print(f"{example.name}: left out, there is no {script_of(example)}")
+            chosen.remove(example)
     commit = options.commit or commit_of(checkout())
     refuse_torch(OURS)
     rows = []
@@ -144,7 +162,7 @@ def main() -> int:
         )
         for example in chosen:
             verdict, ours, reference = judge(example, folder, fixtures)
-            blob = blob_id(checkout() / "examples" / "pytorch" / example.script)
+            blob = blob_id(script_of(example))
             rows.append(row(example.name, blob, verdict, ours, reference))
             good &= not verdict.problems
             print(rows[-1], flush=True)
