@@ -148,7 +148,8 @@ def implements(
     def attach(fn: Callable[..., Any]) -> Callable[..., Any]:
         if any(impl.name == name for impl in target.impls):
             raise ValueError(f"{target.name} has an implementation {name!r} already.")
-        target.impls.append(Implementation(name, fn, devices, dtypes, rtol or {}, accepts))
+        # Those of the ops' own files are registered first; a kernel, found later, goes before them.
+        target.impls.insert(0, Implementation(name, fn, devices, dtypes, rtol or {}, accepts))
         target._known.clear()
         return fn
 

@@ -39,7 +39,7 @@ class GatedMLP(nn.Layer):
 
     def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
         gate, up, down = (getattr(self, name) for name in self.names)
-        return down(self.act_fn(gate(x_BSH)) * up(x_BSH))
+        return down(ops.gated(gate(x_BSH), up(x_BSH), self.act_fn))
 
     def recipe(self) -> MLPRecipe | None:
         """Return what a kernel needs to compute this; None for subclasses."""
@@ -72,7 +72,7 @@ class FusedGatedMLP(nn.Layer):
     def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
         first, second = (getattr(self, name) for name in self.names)
         gate_BSI, up_BSI = first(x_BSH).chunk(2, axis=-1)
-        return second(up_BSI * self.activation_fn(gate_BSI))
+        return second(ops.gated(gate_BSI, up_BSI, self.activation_fn))
 
     def recipe(self) -> MLPRecipe | None:
         """Return what a kernel needs to compute this; None for subclasses."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
+from hfpaddle import ops
 from hfpaddle.layers.activations import activation
 from hfpaddle.layers.basic import Dropout, Embedding, Linear
 from hfpaddle.layers.state import ForwardState
@@ -48,7 +49,7 @@ class GatedDropoutMLP(nn.Layer):
 
     def forward(self, x_BSH: paddle.Tensor) -> paddle.Tensor:
         x, gate = paddle.chunk(self.Wi(x_BSH), 2, axis=-1)
-        return self.Wo(self.drop(self.act(x) * gate))
+        return self.Wo(self.drop(ops.gated(x, gate, self.act)))
 
 
 class PreNormBlock(nn.Layer):

@@ -3,10 +3,12 @@
 Raise no device question here: the dispatch in `hfpaddle.core.op` picks the implementation.
 """
 
+from hfpaddle.ops.adam import adam_, scale_, squared_norm
 from hfpaddle.ops.attention import attention
 from hfpaddle.ops.blocks import run_blocks
 from hfpaddle.ops.cross_entropy import cross_entropy
 from hfpaddle.ops.dropout import dropout
+from hfpaddle.ops.gated import gated
 from hfpaddle.ops.linear import linear
 from hfpaddle.ops.norm import layer_norm, rms_norm
 from hfpaddle.ops.packed_attention import packed_attention
@@ -14,9 +16,11 @@ from hfpaddle.ops.quantized import quantized_linear, quantized_rows
 from hfpaddle.ops.rotary import rotary
 
 __all__ = [
+    "adam_",
     "attention",
     "cross_entropy",
     "dropout",
+    "gated",
     "layer_norm",
     "linear",
     "packed_attention",
@@ -25,4 +29,6 @@ __all__ = [
     "rms_norm",
     "rotary",
     "run_blocks",
+    "scale_",
+    "squared_norm",
 ]

@@ -49,10 +49,9 @@ def layer_norm(
     Returns: ``[..., H]``, dtype of ``x``.
     Source: arXiv:1607.06450.
     """
-    weight = None if weight is None else weight.astype(x.dtype)
-    bias = None if bias is None else bias.astype(x.dtype)
-    if weight is not None and weight.stop_gradient and not x.stop_gradient:
-        # Paddle 3.3.1 on the CPU takes a frozen weight for 1 in the gradient of `x`.
-        weight = weight.detach()
-        weight.stop_gradient = False
-    return F.layer_norm(x, x.shape[-1:], weight=weight, bias=bias, epsilon=eps)
+    # Paddle 3.3.1 on the CPU takes a weight whose gradient nobody asks for (a frozen one, or with
+    # `paddle.grad`) for 1 in the gradient of `x`: so it gets none.
+    out = F.layer_norm(x, x.shape[-1:], epsilon=eps)
+    if weight is not None:
+        out = out * weight.astype(x.dtype)
+    return out if bias is None else out + bias.astype(x.dtype)

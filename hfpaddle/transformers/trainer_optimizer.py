@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import paddle
-from paddle import _C_ops, nn
+from paddle import nn
 
+from hfpaddle import ops
 from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.layers.basic import LayerNorm
 from hfpaddle.transformers.optimization import get_scheduler
@@ -148,18 +149,10 @@ def clip_gradients(parameters: Any, limit: float | None) -> paddle.Tensor:
     gradients = [g for p in parameters if (g := p.grad) is not None]
     if not gradients:
         return paddle.zeros([])
-    # Paddle's norm loses three digits over ten million elements, and takes thirty times as long.
-    squares = [_C_ops.squared_l2_norm(_wide(gradient)) for gradient in gradients]
-    total = paddle.sqrt(paddle.sum(paddle.concat(squares)))
+    total = paddle.sqrt(paddle.sum(paddle.stack([ops.squared_norm(g) for g in gradients])))
     if limit is not None:
-        # As torch: the factor has a guard of 1e-6 and is applied even where it is 1.
+        # As torch: the factor has a guard of 1e-6.
         factor = paddle.clip(limit / (total + 1e-6), max=1.0)
         for gradient in gradients:
-            same = gradient.dtype == factor.dtype
-            _C_ops.multiply_(gradient, factor if same else paddle.cast(factor, gradient.dtype))
+            ops.scale_(gradient, factor)
     return total
-
-
-def _wide(gradient: paddle.Tensor) -> paddle.Tensor:
-    same = gradient.dtype == paddle.float32
-    return gradient if same else paddle.cast(gradient, "float32")

@@ -1,7 +1,8 @@
 """Find, check and load the compiled kernels, once a process.
 
 ``HFPADDLE_CPU_LEVEL`` (generic, avx2, avx512, avx512vnni) picks a lower level than the processor's;
-``HFPADDLE_CPU_KERNELS=0`` turns the kernels off.
+``HFPADDLE_CPU_KERNELS=0`` turns the kernels off. ``HFPADDLE_CPU_HEAP=0`` lets the C library give
+freed memory back to the system at once, which costs a page fault for every 4 kB used again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ctypes
 import functools
 import os
 from pathlib import Path
+from typing import Any
 
 import paddle
 
@@ -37,7 +39,19 @@ def library() -> ctypes.CDLL | None:
         warn_once(f"kernels for the CPU are unavailable: {error} {REMEDY}")
         return None
     _share_threads(loaded)
+    if os.environ.get("HFPADDLE_CPU_HEAP", "1") != "0":
+        loaded.hf_keep_heap()
     return loaded
+
+
+def function(name: str, *arguments: Any) -> Any:
+    """Return the library's function of that name, which takes ``arguments``, ctypes' types.
+
+    The library must have loaded: the ops' folders are imported only then.
+    """
+    found = getattr(library(), name)
+    found.argtypes, found.restype = arguments, None
+    return found
 
 
 def _load(path: Path) -> ctypes.CDLL:

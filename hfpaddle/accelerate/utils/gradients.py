@@ -8,6 +8,8 @@ from typing import Any
 
 import paddle
 
+from hfpaddle import ops
+
 
 def _gradients(parameters: Any) -> list[paddle.Tensor]:
     if isinstance(parameters, paddle.Tensor):
@@ -16,11 +18,11 @@ def _gradients(parameters: Any) -> list[paddle.Tensor]:
 
 
 def _norm(tensor: paddle.Tensor, kind: float) -> paddle.Tensor:
+    if kind == 2.0:
+        return paddle.sqrt(ops.squared_norm(tensor))
     magnitude = paddle.abs(tensor.astype("float32"))
     if math.isinf(kind):
         return paddle.amax(magnitude)
-    if kind == 2.0:
-        return paddle.sqrt(paddle.sum(paddle.square(magnitude)))
     return paddle.pow(paddle.sum(paddle.pow(magnitude, kind)), 1.0 / kind)
 
 
@@ -36,10 +38,10 @@ def clip_grad_norm_(
     if not gradients:
         return paddle.zeros([])
     total = _norm(paddle.stack([_norm(g, kind) for g in gradients]), kind)
-    # As torch: a guard of 1e-6, and the factor is applied even where it is 1.
+    # As torch: a guard of 1e-6.
     factor = paddle.clip(float(max_norm) / (total + 1e-6), max=1.0)
     for gradient in gradients:
-        gradient.multiply_(factor.astype(gradient.dtype))
+        ops.scale_(gradient, factor)
     return total
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import paddle
 from paddle import _C_ops
 
+from hfpaddle import ops
 from hfpaddle.torch._dtypes import HALVES
 from hfpaddle.torch.optim import _device
 from hfpaddle.torch.optim._apply import apply
@@ -74,8 +75,13 @@ class Adam(Optimizer):
         ):  # fmt: skip
             _fused(param, grad, states, group, l2, keep, rate, root)
             return
-        apply(_adam, param, grad, *states, l2=l2, keep=keep, beta1=beta1, beta2=beta2, rate=rate,
-              bias=root, eps=group["eps"])  # fmt: skip
+        numbers = {"l2": l2, "keep": keep, "beta1": beta1, "beta2": beta2, "rate": rate,
+                   "bias": root, "eps": group["eps"]}  # fmt: skip
+        kernel = ops.adam_.choose(param, grad, *states, **numbers)
+        if kernel is ops.adam_.reference:  # which rounds otherwise than torch
+            apply(_adam, param, grad, *states, **numbers)
+        else:
+            kernel(param, grad, *states, **numbers)
 
 
 def _adam(m, p, g, mean, square, *largest, l2, keep, beta1, beta2, rate, bias, eps) -> None:

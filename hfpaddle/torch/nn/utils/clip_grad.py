@@ -9,6 +9,8 @@ from typing import Any
 import paddle
 from paddle import _C_ops
 
+from hfpaddle import ops
+
 Tensor = paddle.Tensor
 
 
@@ -22,6 +24,8 @@ def _norm(x: Tensor, p: float) -> Tensor:
     x = paddle.reshape(x, [-1])
     if p == math.inf:
         return paddle.max(paddle.abs(x))
+    if p == 2.0 and x.dtype is paddle.float32:
+        return paddle.sqrt(ops.squared_norm(x))
     if p == 2.0:
         return paddle.sqrt(paddle.sum(paddle.square(x)))  # the sum of all is exact in Paddle
     return paddle.linalg.norm(x, p=p)
@@ -57,6 +61,9 @@ def clip_grads_with_norm_(
     with paddle.no_grad():
         factor = paddle.clip(float(max_norm) / (total_norm + 1e-6), max=1.0)
         for grad in _grads(parameters):
+            if grad.dtype is factor.dtype is paddle.float32:
+                ops.scale_(grad, factor)
+                continue
             scaled = paddle.cast(
                 paddle.multiply(paddle.cast(grad, factor.dtype), factor), grad.dtype
             )
