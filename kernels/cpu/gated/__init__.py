@@ -50,6 +50,8 @@ class Gated(paddle.autograd.PyLayer):
     def forward(ctx: Any, gate: Tensor, up: Tensor, number: int) -> Tensor:
         ctx.save_for_backward(gate, up)
         ctx.number = number
+        # Recomputation gives the saved tensors back without their `stop_gradient`.
+        ctx.wanted = not gate.stop_gradient, not up.stop_gradient
         return apply(gate, up, number)
 
     @staticmethod
@@ -57,17 +59,17 @@ class Gated(paddle.autograd.PyLayer):
         gate, up = ctx.saved_tensor()
         if paddle.is_grad_enabled():  # a second derivative is wanted
             value, slope = VALUES[ctx.number](gate)
-            return wanted(gate, g * up * slope), wanted(up, g * value)
+            return wanted(ctx, g * up * slope, g * value)
         a, u, stride = rows(gate, up)
         g, size = g.contiguous(), gate.shape[-1]
         da, du = paddle.empty_like(g), paddle.empty_like(g)
         _backward(ctx.number, a.data_ptr(), u.data_ptr(), stride, g.data_ptr(), da.data_ptr(),
                   du.data_ptr(), g.size // size, size)  # fmt: skip
-        return wanted(gate, da), wanted(up, du)
+        return wanted(ctx, da, du)
 
 
-def wanted(x: Tensor, gradient: Tensor) -> Tensor | None:
-    return None if x.stop_gradient else gradient
+def wanted(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    return tuple(t if want else None for t, want in zip(gradients, ctx.wanted, strict=True))
 
 
 def _silu(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -45,32 +45,38 @@ class Norm(paddle.autograd.PyLayer):
     ) -> Tensor:
         ctx.save_for_backward(x, w, b)
         ctx.numbers = offset, eps, centred
-        return apply(x.contiguous(), w, offset, b, eps, centred)
+        # Recomputation gives the saved tensors back without their `stop_gradient`.
+        ctx.wanted = [t is not None and not t.stop_gradient for t in (x, w, b)]
+        return apply(x, w, offset, b, eps, centred)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, w, b = ctx.saved_tensor()
         offset, eps, centred = ctx.numbers
-        given = [t for t in (x, w, b) if t is not None]
+        given = 1 + (w is not None) + (b is not None)
         if paddle.is_grad_enabled():  # a second derivative is wanted
-            return second(x, w, b, g, *ctx.numbers)[: len(given)]
-        x, g, size = x.contiguous(), g.contiguous(), x.shape[-1]
-        dx = None if x.stop_gradient else paddle.empty_like(x)
-        dw, db = (None if t is None or t.stop_gradient else paddle.empty_like(t) for t in (w, b))
+            found = second(x, w, g, *ctx.numbers)
+            return tuple(t if want else None for t, want in zip(found, ctx.wanted, strict=True))[
+                :given
+            ]
+        g, size = g.contiguous(), x.shape[-1]
+        dx, dw, db = (
+            paddle.empty_like(t) if want else None
+            for t, want in zip((x, w, b), ctx.wanted, strict=True)
+        )
         _backward(centred, x.data_ptr(), address(w), offset, eps, g.data_ptr(), address(dx),
                   address(dw), address(db), x.size // size, size)  # fmt: skip
-        return (dx, dw, db)[: len(given)]
+        return (dx, dw, db)[:given]
 
 
 def second(
-    x: Tensor, w: Any, b: Any, g: Tensor, offset: float, eps: float, centred: bool
-) -> tuple[Tensor | None, ...]:
+    x: Tensor, w: Any, g: Tensor, offset: float, eps: float, centred: bool
+) -> tuple[Tensor, ...]:
     """The gradients as Paddle's operations, which can be differentiated."""
 
     def mean(t: Tensor) -> Tensor:
         return t.mean(axis=-1, keepdim=True)
 
-    stopped = x.stop_gradient
     if centred:
         x = x - mean(x)
     scale = paddle.rsqrt(mean(x.square()) + eps)
@@ -80,10 +86,7 @@ def second(
     dx = h - n * mean(h * n)
     if centred:
         dx = dx - mean(h)
-    dx = None if stopped else dx * scale
-    dw = None if w is None or w.stop_gradient else (g * n).sum(axis=rows)
-    db = None if b is None or b.stop_gradient else g.sum(axis=rows)
-    return dx, dw, db
+    return dx * scale, (g * n).sum(axis=rows), g.sum(axis=rows)
 
 
 def fits(x: Tensor, *parameters: Tensor | None) -> bool:
@@ -93,7 +96,7 @@ def fits(x: Tensor, *parameters: Tensor | None) -> bool:
 def run(x: Tensor, w: Any, b: Any, offset: float, eps: float, centred: bool) -> Tensor:
     w, b = (None if t is None else _plain(t) for t in (w, b))
     if paddle.is_grad_enabled() and not all(t is None or t.stop_gradient for t in (x, w, b)):
-        return Norm.apply(x, w, b, offset, eps, centred)
+        return Norm.apply(x.contiguous(), w, b, offset, eps, centred)
     return apply(x.contiguous(), w, offset, b, eps, centred)
 
 

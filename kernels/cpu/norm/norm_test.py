@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import paddle
 import pytest
 
@@ -74,3 +75,16 @@ def test_weights_of_another_dtype_and_what_is_declined():
     assert ops.layer_norm.choose(x, None, w) is ops.layer_norm.reference
     with hfpaddle.kernels.use(rms_norm="reference"):
         assert ops.rms_norm.choose(x, w) is ops.rms_norm.reference
+
+
+def test_under_recomputation():
+    """Saved tensors come back without their ``stop_gradient`` there."""
+    from hfpaddle.layers.recompute import recompute
+
+    gradients = []
+    for way in (lambda f, x: f(x), recompute):
+        x, w, b = leaf(3, 40), leaf(40), leaf(40, seed=1)
+        h = way(lambda x, w=w, b=b: ops.layer_norm(ops.rms_norm(x, w), w, b), x * 2)
+        gradients.append(paddle.grad(h.square().sum(), [x, w, b]))
+    for plain, again in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(plain.numpy(), again.numpy())
