@@ -23,7 +23,7 @@ GRPO = {
 
 
 def write(folder: Path) -> Path:
-    """Let the original write models with clear preferences: a llama, a mixture, two scorers.
+    """Let the original write models of clear preferences: llama, mixture, gpt2, two scorers.
 
     Completions may end with any of 30 tokens, so that some do and some do not.
     """
@@ -33,6 +33,11 @@ def write(folder: Path) -> Path:
     sizes = {**samples.SIZES, "initializer_range": 0.2}
     shapes = {"llama": transformers.LlamaConfig(**sizes)}
     shapes["mixtral"] = transformers.MixtralConfig(num_local_experts=4, **sizes)
+    # Its dropout draws from the same stream as its completions.
+    shapes["gpt2"] = transformers.GPT2Config(
+        vocab_size=330, n_embd=32, n_layer=2, n_head=2, n_positions=64, initializer_range=0.2,
+        eos_token_id=2, bos_token_id=None, pad_token_id=0,
+    )  # fmt: skip
     for name, config in shapes.items():
         torch.manual_seed(0)
         model = transformers.AutoModelForCausalLM.from_config(config)
@@ -143,6 +148,21 @@ def adapted(libs, folder, out):
     return grpo(libs, folder, out, beta=0.1, trainer={"model": model})
 
 
+def with_prefix(libs, folder, out, kind="PrefixTuningConfig", **settings):
+    config = getattr(libs.peft, kind)(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    return grpo(libs, folder, out, trainer={"peft_config": config}, **settings)
+
+
+def dropped(libs, folder, out, **settings):
+    return grpo(libs, folder, out, trainer={"model": str(folder / "gpt2")}, **settings)
+
+
+def several_tests(libs, folder, out):
+    tests = {"a": data(count=4, seed=1), "b": data(count=3, seed=2)}
+    more = {"eval_strategy": "steps", "eval_steps": 2, "num_generations_eval": 1}
+    return grpo(libs, folder, out, trainer={"eval_dataset": tests}, **more)
+
+
 def evaluated(libs, folder, out):
     trainer = grpo(libs, folder, out, max_steps=2, num_generations_eval=2)
     trainer.evaluate(data(False, 6, 3))
@@ -218,6 +238,13 @@ CASES = {
     "experts": experts,
     "streamed": streamed,
     "evaluated": evaluated,
+    "several-tests": several_tests,
+    "dropout": dropped,
+    "dropout-off": lambda *a: dropped(*a, disable_dropout=True, beta=0.1),
+    "prefix-tuning": lambda *a: with_prefix(*a, beta=0.1),
+    "prompt-tuning": lambda *a: with_prefix(*a, "PromptTuningConfig"),
+    "beams": lambda *a: grpo(*a, generation_kwargs={"num_beams": 2}),
+    "checkpointing": lambda *a: grpo(*a, gradient_checkpointing=True, beta=0.1, **STALE),
     "padded": lambda *a: grpo(*a, pad_to_multiple_of=16),
     "completions": lambda *a: grpo(*a, vowels, log_completions=True, chat=True),
     **{f"kind-{k}": lambda *a, k=k: grpo(*a, loss_type=k, **MOVING) for k in KINDS},

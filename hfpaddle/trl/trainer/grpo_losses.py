@@ -16,6 +16,8 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+from hfpaddle.ops.cross_entropy import summed
+from hfpaddle.trl.trainer.label_scores import LabelLogProbs
 from hfpaddle.trl.trainer.utils import IGNORED, _spread
 
 CLIPPED = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
@@ -43,21 +45,35 @@ def score_completions(
         where the label is -100.
     """
     B, C = labels_BC.shape
-    V = logits_BSV.shape[-1]
+    kept = logits_BSV if logits_BSV.shape[1] == C + 1 else logits_BSV[:, -C - 1 :]
     at = paddle.nonzero(labels_BC.reshape([-1]) != IGNORED).reshape([-1])
     if at.shape[0] == 0:  # a zero that the model's gradients still reach
-        zeros_BC = logits_BSV[:, -C - 1 : -1].sum(axis=-1).astype("float32") * 0.0
+        zeros_BC = kept[:, :-1].sum(axis=-1).astype("float32") * 0.0
         return zeros_BC, None if entropy is None else zeros_BC
-    logits_NV = logits_BSV[:, -C - 1 : -1].reshape([-1, V]).index_select(at).astype("float32")
-    if temperature != 1.0:
-        logits_NV = logits_NV / temperature
+    kept = kept if temperature == 1.0 else kept / temperature
+    logits_MV = kept.reshape([-1, logits_BSV.shape[-1]])
     labels_N = labels_BC.reshape([-1]).index_select(at)
-    logps_N = -F.cross_entropy(logits_NV, labels_N, reduction="none").reshape([-1])
-    logps_BC = _spread(logps_N, at, [B, C])
-    if entropy is None:
-        return logps_BC, None
-    logs_NV = F.log_softmax(logits_NV if entropy == "gradient" else logits_NV.detach(), axis=-1)
-    return logps_BC, _spread(-(logs_NV.exp() * logs_NV).sum(axis=-1), at, [B, C])
+    rows_N = at + at // C  # a completion's tokens are scored at C of C + 1 positions
+    if entropy == "gradient":
+        found = _differentiable(logits_MV.index_select(rows_N), labels_N)
+    else:
+        statistics: list | None = None if entropy is None else []
+        found = [LabelLogProbs.apply(logits_MV, rows_N, labels_N, statistics), *(statistics or ())]
+    logps_BC, *rest = [_spread(value, at, [B, C]) for value in found[:2]]
+    return logps_BC, rest[0] if rest else None
+
+
+def _differentiable(
+    logits_NV: paddle.Tensor, labels_N: paddle.Tensor
+) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """Return log-probabilities and entropies ``[N]``, both with gradient."""
+    logits_NV = logits_NV.astype("float32")
+    shifted_NV = logits_NV - logits_NV.detach().max(axis=-1, keepdim=True)
+    powers_NV = shifted_NV.exp()
+    total_N1 = summed(powers_NV)
+    logps_N1 = paddle.index_sample(shifted_NV, labels_N.unsqueeze(-1)) - total_N1.log()
+    entropy_N1 = total_N1.log() - summed(powers_NV * shifted_NV) / total_N1
+    return logps_N1.squeeze(-1), entropy_N1.squeeze(-1)
 
 
 def high_entropy(entropies: np.ndarray, mask: np.ndarray, threshold: float) -> np.ndarray:

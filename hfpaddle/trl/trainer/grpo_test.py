@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from hfpaddle.core.errors import MissingDependencyError, UnsupportedArgumentError
 from hfpaddle.modeling.auto import AutoModelForCausalLM, AutoModelForSequenceClassification
 from hfpaddle.transformers.trainer_utils import set_seed
-from hfpaddle.trl import GRPOConfig, GRPOTrainer, rewards
+from hfpaddle.trl import GRPOConfig, GRPOTrainer, TrlParser, rewards
 from hfpaddle.trl.trainer import grpo_data, grpo_losses
 from hfpaddle.trl.trainer.grpo_rewards import Rewards, get_callable_name
 
@@ -108,6 +108,15 @@ def test_steps_and_batches(tmp_path):
         "group",
         "none",
     ]
+
+
+def test_arguments_from_a_command_line(tmp_path):
+    line = ["--output_dir", str(tmp_path), "--num_generations", "2", "--use_cpu", "--beta", "0.1"]
+    line += ["--generation_kwargs", '{"num_beams": 2}', "--reward_weights", "1", "0.5"]
+    parser = TrlParser((GRPOConfig,))
+    (args,) = parser.parse_args_and_config(line)
+    assert (args.beta, args.reward_weights) == (0.1, [1.0, 0.5])
+    assert args.generation_kwargs == {"num_beams": 2} and "--epsilon_high" in parser.format_help()
 
 
 TRAINER_REFUSALS = {
@@ -276,6 +285,12 @@ def test_scores_do_not_depend_on_what_is_masked():
     np.testing.assert_allclose(
         entropy.numpy()[1, 0], -(np.exp(wanted[1, 0]) * wanted[1, 0]).sum(), rtol=1e-5
     )
+    for kind in (None, "plain"):
+        again, value = grpo_losses.score_completions(logits, labels, 0.5, kind)
+        np.testing.assert_allclose(again.numpy(), logps.numpy(), rtol=1e-5)
+        if kind is not None:
+            np.testing.assert_allclose(value.numpy(), entropy.numpy(), rtol=1e-5)
+            assert value.stop_gradient
     (grad,) = paddle.grad((entropy + logps).sum(), [logits])
     assert float(grad[0, 4:].abs().sum()) == 0 and float(grad[1, 2].abs().sum()) > 0
     nothing, _ = grpo_losses.score_completions(logits, paddle.full([2, 3], -100), 1.0)

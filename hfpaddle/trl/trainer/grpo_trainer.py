@@ -51,7 +51,10 @@ from hfpaddle.trl.trainer.utils import (
 
 logger = logging.get_logger("trl")
 
-__all__ = ["GRPOTrainer", "RepeatSampler", "repeat_iterable_dataset"]
+__all__ = ["GRPOTrainer", "RepeatSampler", "RewardFunc", "repeat_iterable_dataset"]
+
+# The name of a reward model, one, or a function of prompts and completions.
+RewardFunc = str | paddle.nn.Layer | Callable[..., list[float | None]]
 
 ENTROPY_STATE = "entropy_ctrl_state.json"
 
