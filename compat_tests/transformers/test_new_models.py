@@ -6,6 +6,7 @@ So do the parts that a checkpoint lacks, and the rows that a table gains.
 import copy
 
 import numpy as np
+import paddle
 import pytest
 import torch
 import transformers
@@ -21,14 +22,14 @@ from hfpaddle.modeling import registry
 from hfpaddle.models.mixtral import MixtralForCausalLM
 
 # Odd sizes: torch draws in blocks of 16, and the last one twice where it is not whole.
-SIZES = {**TINY, "vocab_size": 101, "intermediate_size": 45, "num_labels": 3}
+SIZES = {**TINY, "hidden_size": 40, "vocab_size": 101, "intermediate_size": 45, "num_labels": 3}
 EXPERTS = {
     **{"num_local_experts": 5, "num_experts": 5, "num_experts_per_tok": 2},
     "moe_intermediate_size": 21,
 }
 FIELDS = {
     "bart": {
-        **{"d_model": 32, "encoder_layers": 2, "decoder_layers": 2},
+        **{"d_model": 40, "encoder_layers": 2, "decoder_layers": 2},
         **{"encoder_attention_heads": 4, "decoder_attention_heads": 4},
         **{"encoder_ffn_dim": 45, "decoder_ffn_dim": 41},
     },
@@ -39,7 +40,7 @@ FIELDS = {
         **{"qk_nope_head_dim": 6, "qk_rope_head_dim": 4, "moe_intermediate_size": 21},
         **{"n_routed_experts": 8, "num_experts_per_tok": 3, "n_group": 4, "topk_group": 2},
     },
-    "distilbert": {"dim": 32, "hidden_dim": 45, "n_layers": 2, "n_heads": 4},
+    "distilbert": {"dim": 40, "hidden_dim": 45, "n_layers": 2, "n_heads": 4},
     "electra": {"embedding_size": 17},
     "ernie": {"use_task_id": True},
     "ernie4_5_moe": {
@@ -55,7 +56,7 @@ FIELDS = {
     "qwen2_moe": {**EXPERTS, "shared_expert_intermediate_size": 39},
     "qwen3_moe": {**EXPERTS, "head_dim": 8},
     "t5": {
-        **{"d_model": 32, "d_kv": 6, "d_ff": 45, "num_layers": 2, "num_heads": 4},
+        **{"d_model": 40, "d_kv": 6, "d_ff": 45, "num_layers": 2, "num_heads": 4},
         "relative_attention_num_buckets": 7,
     },
 }
@@ -71,7 +72,7 @@ VARIANTS = [
     ("deepseek_v3", {"q_lora_rank": None, "first_k_dense_replace": 0, "attention_bias": True,
                      "n_shared_experts": 2, "moe_intermediate_size": 16}),
     ("distilbert", {"sinusoidal_pos_embds": True}),
-    ("electra", {"embedding_size": 32}),
+    ("electra", {"embedding_size": 40}),
     ("electra", {"summary_use_proj": False}),
     ("ernie4_5_moe", {"use_bias": True, "moe_num_shared_experts": 0}),
     ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2, "ffn_hidden_size": 45}),
@@ -83,7 +84,7 @@ VARIANTS = [
     ("modernbert", {"attention_bias": True, "mlp_bias": True, "norm_bias": True,
                     "classifier_bias": True, "decoder_bias": False}),
     ("modernbert", {"initializer_cutoff_factor": 1.5, "initializer_range": 0.3}),
-    ("opt", {"do_layer_norm_before": False, "word_embed_proj_dim": 32, "enable_bias": False}),
+    ("opt", {"do_layer_norm_before": False, "word_embed_proj_dim": 40, "enable_bias": False}),
     ("opt", {"layer_norm_elementwise_affine": False, "_remove_final_layer_norm": True}),
     ("phi", {"qk_layernorm": True}),
     ("qwen2_moe", {"mlp_only_layers": [0], "qkv_bias": False}),
@@ -220,6 +221,47 @@ def test_resized_tables(family, mean, tmp_path):
         np.testing.assert_allclose(got[name], tensor, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.parametrize("family", ["bart", "bert", "modernbert", "roberta"])
+def test_new_head_of_a_half_checkpoint(family, tmp_path):
+    model = transformers.AutoModel.from_config(tiny(family), dtype="bfloat16")
+    model.save_pretrained(tmp_path / "backbone")
+    arguments = {"num_labels": 3, "dtype": "bfloat16"}
+    auto = "AutoModelForSequenceClassification"
+    theirs, ours = both(
+        lambda side: getattr(side, auto).from_pretrained(tmp_path / "backbone", **arguments)
+    )
+    same_stream()
+    want = dict(theirs.named_parameters())
+    for name, param in ours.named_parameters():
+        got = param.astype("float32").numpy()
+        np.testing.assert_array_equal(got, want[name].detach().float().numpy(), name)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("family", ["bart", "bert", "gpt2", "llama", "t5"])
+def test_new_model_in_half(family, dtype, tmp_path):
+    config = tiny(family)
+    theirs, ours = both(lambda side: side.AutoModel.from_config(copy.deepcopy(config), dtype=dtype))
+    same_stream()
+    want = dict(theirs.named_parameters())
+    assert any(param.numel() % 16 for param in want.values())
+    for name, param in ours.named_parameters():
+        assert str(want[name].dtype).endswith(dtype) and param.dtype.name.lower() == dtype
+        got = param.astype("float32").numpy()
+        np.testing.assert_array_equal(got, want[name].detach().float().numpy(), name)
+
+
+@pytest.mark.parametrize("wrong", [-1, 101])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama", "t5"])
+def test_ids_outside_the_table(family, wrong):
+    theirs, ours = both(lambda side: side.AutoModel.from_config(tiny(family)))
+    ids = [[5, wrong, 7]]
+    inputs = {"decoder_input_ids": [[5]]} if family == "t5" else {}
+    for model, tensor in ((theirs, torch.tensor), (ours, paddle.to_tensor)):
+        with pytest.raises(IndexError, match="index out of range in self"):
+            model(input_ids=tensor(ids), **{key: tensor(value) for key, value in inputs.items()})
+
+
 def test_experts_that_a_checkpoint_lacks():
     """What is there stays; the others are dealt from the stack that all would be drawn from."""
     config = tiny("mixtral")
@@ -236,8 +278,8 @@ def test_experts_that_a_checkpoint_lacks():
     rng.manual_seed(7)
     partial.draw_weights(0.02)
     rng.manual_seed(7)
-    size = 5 * 2 * 45 * 32
-    stack = rng.default_generator.normal([size], 0.0, 0.02).reshape([5, 2, 45, 32])
+    size = 5 * 2 * 45 * 40
+    stack = rng.default_generator.normal([size], 0.0, 0.02).reshape([5, 2, 45, 40])
     for number, expert in enumerate(partial):
         np.testing.assert_array_equal(expert.w1.weight.numpy(), stack[number, 0])
     np.testing.assert_array_equal(partial[1].w3.weight.numpy(), kept)

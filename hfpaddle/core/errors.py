@@ -50,6 +50,10 @@ class MissingDependencyError(HfpaddleError, ImportError):
     """An optional package that the requested feature needs."""
 
 
+class IdRangeError(HfpaddleError, IndexError):
+    """An id that is no row of an embedding table."""
+
+
 class DistributionError(HfpaddleError, RuntimeError):
     """Parameters that describe no random distribution."""
 

@@ -11,6 +11,7 @@ from paddle import nn
 
 from hfpaddle import ops
 from hfpaddle.backends import compute_dtype
+from hfpaddle.core.errors import IdRangeError
 from hfpaddle.layers.parameter import normal, parameter
 
 
@@ -53,12 +54,35 @@ class Conv1D(nn.Layer):
         return f"nf={self.nf}, nx={self.nx}"
 
 
+def check_ids(ids: paddle.Tensor, rows: int) -> None:
+    """Refuse ids that are no row of a table: of negative ones Paddle reads what lies before it.
+
+    Only on the CPU: elsewhere the look would wait for the device.
+
+    Raises: IdRangeError.
+    """
+    if not paddle.in_dynamic_mode() or not ids.place.is_cpu_place() or 0 in ids.shape:
+        return
+    values = ids.numpy()
+    if values.dtype.kind != "i":
+        return  # the look-up itself says what is wrong
+    if values.view(f"u{values.itemsize}").max() >= rows:  # as unsigned, negative ids are large
+        wrong = values.min() if values.min() < 0 else values.max()
+        raise IdRangeError(
+            f"index out of range in self: id {wrong}, but the table has {rows} rows (allowed: 0 to "
+            f"{rows - 1}). Compare the tokenizer with the model; tables grow by "
+            "resize_token_embeddings, and longer texts than there are positions must be truncated."
+        )
+
+
 class Embedding(nn.Layer):
     """Table of ``num_embeddings`` rows. The result has the dtype that the device computes in.
 
     Args:
         padding_idx: row that receives no gradient.
         scale: multiplies the result, rounded to the table's dtype first (Gemma).
+
+    On the CPU an id outside the table raises IdRangeError.
     """
 
     first_draws = {"weight": "normal"}
@@ -76,6 +100,7 @@ class Embedding(nn.Layer):
         self.weight = parameter([num_embeddings, embedding_dim], normal(0.02))
 
     def forward(self, ids_BS: paddle.Tensor) -> paddle.Tensor:
+        check_ids(ids_BS, self.weight.shape[0])
         x_BSH = F.embedding(ids_BS, self.weight)
         compute = compute_dtype(self.weight.dtype, self.weight.place)
         if x_BSH.dtype != compute:

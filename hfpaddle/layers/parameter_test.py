@@ -8,11 +8,14 @@ from hfpaddle.core import rng
 from hfpaddle.layers.basic import Linear
 from hfpaddle.layers.parameter import (
     assign,
+    drawn_as,
     empty_parameters,
     fill,
+    in_order,
     initialized,
     normal,
     parameter,
+    redrawn,
     truncated_normal,
 )
 
@@ -61,3 +64,24 @@ def test_initialisers_draw_from_the_seeded_stream():
         np.testing.assert_array_equal(one, other)
     cut = truncated_normal(0.5, 1.5)([4000])
     assert np.abs(cut).max() <= 0.75 and 0.3 < cut.std() < 0.4
+
+
+def test_order_and_redraws_are_kept_on_the_layer():
+    layer = paddle.nn.Layer()
+    layer.a, layer.b, layer.c = (Linear(2, 2) for _ in range(3))
+    assert list(in_order(layer, "c", "a")._sub_layers) == ["b", "c", "a"]
+    assert list(layer.state_dict())[0] == "b.weight"
+    redrawn(redrawn(layer, a=0.5), b=0.1)
+    assert layer.redraws == ("a", "b") and (layer.a.init_std, layer.b.init_std) == (0.5, 0.1)
+
+
+def test_half_types_draw_fewer_words():
+    """A last partial block is drawn twice in float32, once in the half types."""
+    after = {}
+    for dtype in ("float32", "bfloat16", "float64", None):
+        rng.manual_seed(3)
+        with drawn_as(dtype):
+            values = normal(1.0)([20])
+        after[dtype] = float(rng.default_generator.uniform([1])[0])
+        assert (np.abs(values) < 6).all()
+    assert after["float32"] == after["float64"] == after[None] != after["bfloat16"]

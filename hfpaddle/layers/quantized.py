@@ -11,6 +11,7 @@ from paddle import nn
 from paddle.base.framework import EagerParamBase
 
 from hfpaddle import ops
+from hfpaddle.layers.basic import check_ids
 from hfpaddle.layers.parameter import assign
 from hfpaddle.ops.quantized import Format, dequantize
 
@@ -89,6 +90,7 @@ class QuantizedEmbedding(Quantized):
         self.padding_idx, self.scale = padding_idx, scale
 
     def forward(self, ids_BS: paddle.Tensor) -> paddle.Tensor:
+        check_ids(ids_BS, self.num_embeddings)
         x_BSH = ops.quantized_rows(
             ids_BS, self.weight, self.scales, self.zeros, self.stored, self.cols
         )

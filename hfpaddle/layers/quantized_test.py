@@ -49,4 +49,7 @@ def test_layers():
     table = QuantizedEmbedding(layer.stored, 64, layer.weight, scale=3.0)
     table.scales = layer.scales
     assert (table(paddle.to_tensor([[1, 6]])).numpy().round(3) == 3).all()
+    for wrong in (-1, 7):
+        with pytest.raises(IndexError, match=f"id {wrong}, but the table has 7 rows"):
+            table(paddle.to_tensor([[1, wrong]]))
     assert not has_quantized(paddle.nn.Linear(2, 2))

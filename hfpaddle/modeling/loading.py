@@ -35,7 +35,7 @@ from hfpaddle.core.errors import (
 )
 from hfpaddle.core.logging import warn_once
 from hfpaddle.layers.basic import Linear
-from hfpaddle.layers.parameter import assign, initialized
+from hfpaddle.layers.parameter import assign, drawn_as, initialized
 from hfpaddle.modeling import quantization
 from hfpaddle.modeling.hub import WHERE, find_file, need_file, resolve_revision
 from hfpaddle.modeling.report import LoadReport
@@ -530,7 +530,8 @@ def finish(model: Any, dtype: Any, request: Request) -> None:
     """Initialise what the checkpoint lacks, read generation settings, switch to eval mode."""
     empty = [p for p in model.parameters() if not initialized(p)]
     if empty:
-        model.init_weights()
+        with drawn_as(dtype_name(dtype)):
+            model.init_weights()
         for param in empty:
             value = param if param.dtype == dtype else param.astype(dtype)
             assign(param, value.to(request.device))
@@ -554,7 +555,8 @@ def from_config(cls: Any, config: Any, **kwargs: Any) -> Any:
     check_attention(attention)
     if attention:
         config._attn_implementation = attention
-    model = cls(config, **kwargs)
+    with drawn_as(None if dtype is None else dtype_name(floating_dtype(dtype))):
+        model = cls(config, **kwargs)
     if dtype is not None:
         model.to(floating_dtype(dtype))
         config.dtype = dtype_name(dtype)
