@@ -52,6 +52,12 @@ def table(rows: list[str], commit: str) -> str:
     return "\n".join([HEAD, "|---" * HEAD.count(" | ") + "|---|", *rows, "", made])
 
 
+def rows_of(name: str) -> dict[str, str]:
+    """Return the table's lines between the marks of ``name``, by their first cell."""
+    text = PAGE.read_text().split(f"<!-- {name}: begin -->")[1].split(f"<!-- {name}: end -->")[0]
+    return {line.split("|")[1]: line for line in text.splitlines() if line.startswith("| `")}
+
+
 def put(name: str, text: str) -> None:
     """Replace what stands between the marks of ``name`` in the page.
 

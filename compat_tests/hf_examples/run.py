@@ -9,7 +9,7 @@ libraries, and once under ``python -m hfpaddle run`` in one that has no torch. E
 that all agree.
 
     --only NAME     run these scripts only (run_clm); may be repeated
-    --write         put the result table into docs/compatibility.md (all scripts only)
+    --write         put the results into docs/compatibility.md (with --only, other rows stay)
     --commit ID     the checkout's commit, where it holds no .git to ask
     --keep FOLDER   leave fixtures, outputs and logs there
 """
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from example_list import EXAMPLES, Example  # noqa: E402
 from example_records import Record, Verdict, compare, read  # noqa: E402
-from example_tables import put, row, table  # noqa: E402
+from example_tables import put, row, rows_of, table  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "HFPADDLE_TRANSFORMERS_CHECKOUT"
@@ -140,8 +140,6 @@ def main() -> int:
     parser.add_argument("--commit")
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
-    if options.write and options.only:
-        parser.error("--write needs all scripts: leave out --only")
     chosen = [one for one in EXAMPLES if not options.only or one.name in options.only]
     for example in chosen[:]:
         if not script_of(example).is_file():
@@ -169,7 +167,9 @@ def main() -> int:
             for problem in verdict.problems[:12]:
                 print(f"    {problem}")
     if options.write:
-        put("example scripts", table(rows, commit))
+        kept = rows_of("example scripts") if options.only else {}
+        fresh = {line.split("|")[1]: line for line in rows}
+        put("example scripts", table([*(kept | fresh).values()], commit))
     return 0 if good else 1
 
 
