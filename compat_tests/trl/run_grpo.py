@@ -212,7 +212,7 @@ CASES = {
     ),
     "unscored": lambda *a: grpo(*a, vowels),
     "unscored-batches": lambda *a: grpo(*a, rarely, max_steps=6, logging_steps=2),
-    "same": lambda *a: grpo(*a, same, beta=0.1),
+    "same": lambda *a: grpo(*a, same),
     "models": modelled,
     "models-chat": lambda *a: modelled(*a, chat=True),
     "scale-batch": lambda *a: grpo(*a, scale_rewards="batch"),
