@@ -56,10 +56,9 @@ def with_alibi(mask: AttentionMask, alibi_BNT: paddle.Tensor) -> AttentionMask:
 
     Every packed sample gets that of the first keys.
     """
-    if mask.packing is not None:
-        mask.key_bias = alibi_BNT[:, :, : mask.packing.longest]
+    if mask.described:
+        packing = mask.packing
+        mask.key_bias = alibi_BNT if packing is None else alibi_BNT[:, :, : packing.longest]
         return mask
-    alibi = alibi_BNT.unsqueeze(2)
-    hidden = mask.dense(alibi_BNT.place)
-    bias = alibi if hidden is None else hidden + alibi
+    bias = mask.dense(alibi_BNT.place) + alibi_BNT.unsqueeze(2)
     return AttentionMask(mask.queries, mask.keys, bias=bias)

@@ -37,9 +37,9 @@ def masked_attention(
     # Weights that are asked for are those of all keys, so samples are told apart by the mask then.
     if mask.packing is not None and attentions is None:
         lengths = mask.packing.lengths
-        return ops.packed_attention(q, k, v, lengths, mask.block(q.place), **rest)
-    bias = mask.dense(q.place)
-    out_BSND, weights = ops.attention(q, k, v, bias, blind=mask.blind, **rest)
+        return ops.packed_attention(q, k, v, lengths, mask=mask, **rest)
+    wanted = attentions is not None
+    out_BSND, weights = ops.attention(q, k, v, mask=mask, need_weights=wanted, **rest)
     if attentions is not None:
         attentions.append(weights)
     return out_BSND

@@ -92,7 +92,10 @@ class DisentangledAttention(nn.Layer):
             lowest = paddle.full([1], LOWEST, dtype="float32").to(q.place)
             bias = paddle.where(seen, bias, lowest)
         out_BSND, weights = ops.attention(
-            q, k, v, bias, scale=self.scale, dropout=self.dropout if self.training else 0.0
+            *(q, k, v, bias),
+            scale=self.scale,
+            dropout=self.dropout if self.training else 0.0,
+            need_weights=state.attentions is not None,
         )
         if state.attentions is not None:
             state.attentions.append(weights)

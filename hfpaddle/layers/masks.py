@@ -26,8 +26,8 @@ class AttentionMask:
         bias: ``[B or 1, 1 or N, S, T]`` float32 given by the user; used as it is.
     Attributes:
         described: the arguments above say all, without a bias of the user's.
-        key_bias: None, or ``[1, N, M]`` float32 with M the longest packed sample: added to the
-            scores of each sample's keys, by their position in it.
+        key_bias: None, or ``[B or 1, N, keys]`` float32 added to the scores of each key. Packed:
+            ``[1, N, M]`` with M the longest sample, by the key's position in its own.
     """
 
     def __init__(
@@ -87,6 +87,9 @@ class AttentionMask:
         """
         if not self._dense:
             self._bias = None if self.trivial else self._build(place)
+            if self.key_bias is not None and self.packing is None:
+                by_key = self.key_bias.unsqueeze(2)
+                self._bias = by_key if self._bias is None else self._bias + by_key
             self._dense = True
         return self._bias
 
@@ -123,10 +126,7 @@ class AttentionMask:
         if self._block is None:
             M = self.packing.longest
             self._block = AttentionMask(M, M, causal=self.causal, window=self.window)
-            if self.key_bias is not None:
-                bias = self._block.dense(place)
-                by_key = self.key_bias.unsqueeze(2)
-                self._block = AttentionMask(M, M, bias=by_key if bias is None else bias + by_key)
+            self._block.key_bias = self.key_bias
         return self._block.dense(place)
 
 

@@ -145,15 +145,14 @@ class SelfAttention(nn.Layer):
         q, k, v = (split_heads(projection(x_BSH), self.num_heads) for projection in projections)
         if state.cache is not None:
             k, v = state.cache.update(k, v, self.layer_idx)
-        mask = state.masks["full_attention"]
         out_BSND, weights = ops.attention(
             q,
             k,
             v,
-            mask.dense(q.place),
             scale=self.scale,
             dropout=self.dropout if self.training else 0.0,
-            blind=mask.blind,
+            mask=state.masks["full_attention"],
+            need_weights=state.attentions is not None,
         )
         if state.attentions is not None:
             state.attentions.append(weights)

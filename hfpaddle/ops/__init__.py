@@ -4,7 +4,7 @@ Raise no device question here: the dispatch in `hfpaddle.core.op` picks the impl
 """
 
 from hfpaddle.ops.adam import adam_, scale_, squared_norm
-from hfpaddle.ops.attention import attention
+from hfpaddle.ops.attention import Visibility, attention
 from hfpaddle.ops.blocks import run_blocks
 from hfpaddle.ops.cross_entropy import cross_entropy
 from hfpaddle.ops.dropout import dropout
@@ -16,6 +16,7 @@ from hfpaddle.ops.quantized import quantized_linear, quantized_rows
 from hfpaddle.ops.rotary import rotary
 
 __all__ = [
+    "Visibility",
     "adam_",
     "attention",
     "cross_entropy",

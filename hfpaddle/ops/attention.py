@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import paddle
 import paddle.nn.functional as F
 
 from hfpaddle.core.op import op
 from hfpaddle.ops.dropout import dropout as drop
+
+
+class Visibility(Protocol):
+    """Which key each query may see, in words; `hfpaddle.layers.masks.AttentionMask` is one.
+
+    Query ``i`` stands at ``offset + i``, key ``j`` at ``key_offset + j``. ``causal``, ``window``
+    and ``padding`` (None or ``[B, keys]`` booleans) say all if ``described``; ``key_bias`` comes on
+    top.
+    """
+
+    queries: int
+    keys: int
+    offset: int
+    key_offset: int
+    causal: bool
+    window: int | None
+    padding: paddle.Tensor | None
+    packing: Any
+    key_bias: paddle.Tensor | None
+    described: bool
+    blind: bool
+
+    def dense(self, place: Any) -> paddle.Tensor | None:
+        """Return all of it as a bias; afterwards ``blind`` is known."""
+
+    def block(self, place: Any) -> paddle.Tensor | None:
+        """Return the bias within the longest packed sample."""
 
 
 @op
@@ -20,7 +49,9 @@ def attention(
     softcap: float | None = None,
     dropout: float = 0.0,
     blind: bool = False,
-) -> tuple[paddle.Tensor, paddle.Tensor]:
+    mask: Visibility | None = None,
+    need_weights: bool = True,
+) -> tuple[paddle.Tensor, paddle.Tensor | None]:
     """Attention over all heads at once.
 
     Args:
@@ -32,9 +63,14 @@ def attention(
         softcap: scores become ``softcap * tanh(scores / softcap)`` before the bias.
         blind: some rows of ``bias`` are minus infinity throughout; these give zeros.
         dropout: probability of dropping a weight; 0 outside training.
+        mask: in place of ``bias`` and ``blind``; fast implementations need not build the bias.
+        need_weights: whether the second result is wanted; it is None otherwise.
     Returns: ``[B, S, N, E]`` and the weights ``[B, N, S, T]`` (after dropout), dtype of ``q``.
     Source: arXiv:1706.03762, eq. 1; groups arXiv:2305.13245; softcap arXiv:2408.00118.
     """
+    if mask is not None:
+        bias = mask.dense(q.place)
+        blind = mask.blind
     B, N, S, D = q.shape
     K, T = k.shape[1], k.shape[2]
     # Grouped query heads ride along the sequence axis, so keys and values are never repeated.
@@ -57,4 +93,5 @@ def attention(
     if dropout:
         weights = drop(weights, dropout)
     out = paddle.matmul(weights.reshape([B, K, N // K * S, T]), v)
-    return out.reshape([B, N, S, v.shape[-1]]).transpose([0, 2, 1, 3]), weights
+    out = out.reshape([B, N, S, v.shape[-1]]).transpose([0, 2, 1, 3])
+    return out, weights if need_weights else None
