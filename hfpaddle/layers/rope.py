@@ -134,7 +134,7 @@ class RotaryEmbedding(nn.Layer):
         self.max_positions = max_position_embeddings
         self.longest = max_position_embeddings  # dynamic scaling remembers the longest input
         self.frequencies, self.scale = self._scaled(None)
-        self._moved: tuple[np.ndarray, Any, paddle.Tensor] | None = None
+        self._moved: tuple[np.ndarray, paddle.Tensor] | None = None
 
     def _scaled(self, length: int | None) -> Scaled:
         return SCALINGS[self.rope_type](self.parameters_, self.dim, self.max_positions, length)
@@ -162,10 +162,11 @@ class RotaryEmbedding(nn.Layer):
     def _on(self, like: paddle.Tensor) -> paddle.Tensor:
         """Return the frequencies on the device of ``like``; moved there once."""
         known = self._moved
-        if known is None or known[0] is not self.frequencies or not known[1]._equals(like.place):
-            moved = paddle.to_tensor(self.frequencies, place=like.place)
-            known = self._moved = (self.frequencies, like.place, moved)
-        return known[2]
+        same = known is not None and known[0] is self.frequencies
+        if not same or not known[1].place._equals(like.place):
+            known = (self.frequencies, paddle.to_tensor(self.frequencies, place=like.place))
+            self._moved = known
+        return known[1]
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, rope_type={self.rope_type!r}"
