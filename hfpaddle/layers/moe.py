@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
 
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from hfpaddle import ops
 from hfpaddle.layers.basic import Linear
 from hfpaddle.layers.parameter import fill, initialized, normal
 
@@ -137,32 +137,7 @@ class SparseMoe(nn.Layer):
         found = _recorder.get()
         if found is not None:
             found.append(logits_TE)
-        return combine_experts(self.experts, x_TH, weights_Tk, index_Tk).reshape(x_BSH.shape)
-
-
-def combine_experts(
-    experts: nn.LayerList, x_TH: paddle.Tensor, weights_Tk: paddle.Tensor, index_Tk: paddle.Tensor
-) -> paddle.Tensor:
-    """Return ``sum_k weights[t, k] * experts[index[t, k]](x[t])``, ``[T, H]``, dtype of ``x``.
-
-    Only experts that some token chose are run, each once. The products are taken in the dtype of
-    the weights.
-    """
-    T, k = index_Tk.shape
-    choices = index_Tk.flatten()
-    # Rows sorted by expert, so that each expert sees one slice; `back` undoes the sorting.
-    order = paddle.argsort(choices, stable=True)
-    back = paddle.argsort(order)
-    counts: Any = paddle.bincount(choices, minlength=len(experts)).tolist()
-    sorted_xH = paddle.index_select(x_TH, order // k, axis=0)
-    parts, start = [], 0
-    for expert, count in zip(experts, counts, strict=True):
-        if count:
-            parts.append(expert(sorted_xH[start : start + count]))
-            start += count
-    out_TkH = paddle.index_select(paddle.concat(parts), back, axis=0).reshape([T, k, -1])
-    weighted = out_TkH.astype(weights_Tk.dtype) * weights_Tk.unsqueeze(-1)
-    return weighted.astype(x_TH.dtype).sum(axis=1)
+        return ops.experts(x_TH, weights_Tk, index_Tk, self.experts).reshape(x_BSH.shape)
 
 
 def load_balancing_loss(

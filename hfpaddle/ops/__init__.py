@@ -9,6 +9,7 @@ from hfpaddle.ops.blocks import run_blocks
 from hfpaddle.ops.cross_entropy import cross_entropy
 from hfpaddle.ops.dropout import dropout
 from hfpaddle.ops.gated import gated
+from hfpaddle.ops.experts import experts
 from hfpaddle.ops.linear import linear
 from hfpaddle.ops.norm import layer_norm, rms_norm
 from hfpaddle.ops.packed_attention import packed_attention
@@ -22,6 +23,7 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "gated",
+    "experts",
     "layer_norm",
     "linear",
     "packed_attention",

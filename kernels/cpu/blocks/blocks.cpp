@@ -13,6 +13,7 @@
 #include <cmath>
 #include <vector>
 
+#include "../common/activation.h"
 #include "../common/exports.h"
 #include "../common/parallel.h"
 #include "../common/simd.h"
@@ -52,18 +53,6 @@ void normalize(const Norm& n, const float* x, float* out, int64_t size) {
     float y = (x[i] - mean) * inverse;
     if (n.weight) y *= n.weight[i] + n.offset;
     out[i] = n.bias ? y + n.bias[i] : y;
-  }
-}
-
-vf activate(int32_t kind, vf x) {
-  switch (kind) {
-    case SILU: return x / (1.0f + exp(-x));
-    case GELU: return 0.5f * x * (1.0f + erf(x * 0.70710678f));
-    case GELU_TANH: return 0.5f * x * (1.0f + tanh(0.79788456f * (x + 0.044715f * x * x * x)));
-    case RELU: return vmax(x, splat(0));
-    case RELU2: return vmax(x, splat(0)) * vmax(x, splat(0));
-    case QUICK_GELU: return x / (1.0f + exp(x * -1.702f));
-    default: return x;
   }
 }
 

@@ -13,8 +13,6 @@ struct Norm {
   int32_t size;
 };
 
-enum Act : int32_t { LINEAR = 0, SILU = 1, GELU = 2, GELU_TANH = 3, RELU = 4, RELU2 = 5, QUICK_GELU = 6 };
-
 struct Block {
   Norm before_attention, after_attention, before_mlp, after_mlp, query_norm, key_norm;
   Matrix query, key, value, output, gate, up, down;  // gate.data null: down(act(up(x)))

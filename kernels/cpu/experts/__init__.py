@@ -1,0 +1,64 @@
+"""A layer's experts in one call of C++; see experts.h.
+
+For a few tokens it saves some eight small Paddle ops an expert, and reads each weight once in its
+stored form. For many it unpacks a few rows at a time, where the reference widens whole weights.
+With gradients, `training` runs Paddle's products as one node of the graph.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import Any
+
+import paddle
+
+from hfpaddle import ops
+from hfpaddle.core.op import implements
+from hfpaddle.kernels.cpu.blocks.layout import ACTIVATIONS
+from hfpaddle.kernels.cpu.experts.layout import Expert, Mixture
+from hfpaddle.kernels.cpu.experts.training import train
+from hfpaddle.kernels.cpu.library import library
+
+_experts = library().hf_experts  # type: ignore[union-attr]
+_experts.argtypes = [
+    *(ctypes.POINTER(Expert), ctypes.c_int64, ctypes.c_int32),
+    *[ctypes.c_void_p] * 4,
+    *(ctypes.c_int64, ctypes.c_int64),
+]
+_experts.restype = None
+
+_mixtures: weakref.WeakKeyDictionary[Any, Mixture] = weakref.WeakKeyDictionary()
+
+
+def readable(
+    x_TH: paddle.Tensor, weights_Tk: paddle.Tensor, index_Tk: paddle.Tensor, layers: Any
+) -> bool:
+    """Whether this implementation takes the call: it knows what the chosen experts compute."""
+    if x_TH.shape[0] == 0 or index_Tk.dtype != paddle.int64:
+        return False
+    mixture = _mixtures.get(layers)
+    if mixture is None:
+        mixture = _mixtures[layers] = Mixture()
+    if paddle.is_grad_enabled():
+        return mixture.trains(layers)
+    return mixture.read(layers, set(index_Tk.flatten().tolist()), x_TH.shape[1])
+
+
+@implements(ops.experts, name="cpu", devices=("cpu",), dtypes=("float32",), accepts=readable,
+            rtol={"float32": 1e-5})  # fmt: skip
+def experts_cpu(
+    x_TH: paddle.Tensor, weights_Tk: paddle.Tensor, index_Tk: paddle.Tensor, layers: Any
+) -> paddle.Tensor:
+    mixture = _mixtures[layers]  # which `readable` has filled
+    if paddle.is_grad_enabled():
+        return train(x_TH, weights_Tk, index_Tk, mixture.recipes)
+    x_TH, index_Tk = x_TH.contiguous(), index_Tk.contiguous()
+    weights_Tk = weights_Tk.astype("float32").contiguous()
+    out_TH = paddle.empty(x_TH.shape, dtype="float32")
+    _experts(
+        *(mixture.array, len(mixture.array), ACTIVATIONS[mixture.act]),
+        *(t.data_ptr() for t in (x_TH, index_Tk, weights_Tk, out_TH)),
+        *index_Tk.shape,
+    )
+    return out_TH
