@@ -8,8 +8,8 @@ from hfpaddle.ops.attention import Visibility, attention
 from hfpaddle.ops.blocks import run_blocks
 from hfpaddle.ops.cross_entropy import cross_entropy
 from hfpaddle.ops.dropout import dropout
-from hfpaddle.ops.gated import gated
 from hfpaddle.ops.experts import experts
+from hfpaddle.ops.gated import gated
 from hfpaddle.ops.linear import linear
 from hfpaddle.ops.norm import layer_norm, rms_norm
 from hfpaddle.ops.packed_attention import packed_attention

@@ -13,7 +13,6 @@ from typing import Any
 
 import paddle
 
-from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.kernels.cpu import gated
 from hfpaddle.layers.recipe import MLPRecipe
 
@@ -78,7 +77,7 @@ class ExpertsNode(paddle.autograd.PyLayer):
         x_PH = paddle.index_select(x_TH, pairs.token)
         gate_PI, up_PI = pairs.each(x_PH, gates, True), pairs.each(x_PH, ups, True)
         y_PH = pairs.each(gated.apply(gate_PI, up_PI, act), downs, True)
-        ctx.save_for_backward(x_PH, weights_Tk, gate_PI, up_PI, *params)
+        ctx.save_for_backward(x_TH, x_PH, weights_Tk, gate_PI, up_PI, *params)
         ctx.pairs, ctx.act = pairs, act
         # Recomputation gives saved tensors back without their `stop_gradient`.
         ctx.wanted = (not x_TH.stop_gradient, not weights_Tk.stop_gradient)
@@ -88,22 +87,19 @@ class ExpertsNode(paddle.autograd.PyLayer):
 
     @staticmethod
     def backward(ctx: Any, grad_TH: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
-        x_PH, weights_Tk, gate_PI, up_PI, *params = ctx.saved_tensor()
-        if paddle.is_grad_enabled():
-            raise UnsupportedArgumentError(
-                "experts: the kernel has no second derivative. Run the model within "
-                "hfpaddle.kernels.use(experts='reference')."
-            )
+        x_TH, x_PH, weights_Tk, gate_PI, up_PI, *params = ctx.saved_tensor()
         pairs, count = ctx.pairs, len(ctx.pairs.chosen)
         gates, ups, downs = (params[i * count : (i + 1) * count] for i in range(3))
+        again = paddle.is_grad_enabled()  # a second derivative is wanted
+        if again:
+            x_PH = paddle.index_select(x_TH, pairs.token)
+            gate_PI, up_PI = pairs.each(x_PH, gates, True), pairs.each(x_PH, ups, True)
         weight_P1 = paddle.index_select(weights_Tk.flatten(), pairs.order).unsqueeze(-1)
         weight_P1 = weight_P1.astype(grad_TH.dtype)
         grad_PH = paddle.index_select(grad_TH, pairs.token)
         unweighted_PI = pairs.each(grad_PH, downs, False)
-        hidden_PI = gated.apply(gate_PI, up_PI, ctx.act)
-        grad_gate_PI, grad_up_PI = gated.gradients(
-            gate_PI, up_PI, unweighted_PI * weight_P1, ctx.act
-        )
+        hidden_PI, *grads = _gated(gate_PI, up_PI, unweighted_PI * weight_P1, ctx.act, again)
+        grad_gate_PI, grad_up_PI = grads
         grad_weights = None
         if ctx.wanted[1]:
             grad_P = (unweighted_PI * hidden_PI).sum(axis=-1)
@@ -120,6 +116,17 @@ class ExpertsNode(paddle.autograd.PyLayer):
             *pairs.weight_grads(grad_PH * weight_P1, hidden_PI, dtypes[2]),
         ]
         return grad_x, grad_weights, *grads
+
+
+def _gated(
+    gate_PI: paddle.Tensor, up_PI: paddle.Tensor, g_PI: paddle.Tensor, act: int, again: bool
+) -> tuple[paddle.Tensor, ...]:
+    """Return ``act(gate) * up``, computed again, and gradients of gate and up, all differentiable
+    if ``again``."""
+    if again:
+        value_PI, slope_PI = gated.VALUES[act](gate_PI)
+        return value_PI * up_PI, g_PI * up_PI * slope_PI, g_PI * value_PI
+    return gated.apply(gate_PI, up_PI, act), *gated.gradients(gate_PI, up_PI, g_PI, act)
 
 
 def trainable(recipe: MLPRecipe) -> bool:
