@@ -36,11 +36,10 @@ def experts(
     back = paddle.argsort(order)
     counts: Any = paddle.bincount(choices, minlength=len(layers)).tolist()
     sorted_xH = paddle.index_select(x_TH, order // k, axis=0)
-    parts, start = [], 0
-    for expert, count in zip(layers, counts, strict=True):
-        if count:
-            parts.append(expert(sorted_xH[start : start + count]))
-            start += count
+    # One split, not a slice an expert: the gradient of a slice is zeros as large as the whole.
+    slices = paddle.split(sorted_xH, [count for count in counts if count])
+    chosen = (expert for expert, count in zip(layers, counts, strict=True) if count)
+    parts = [expert(x_nH) for expert, x_nH in zip(chosen, slices, strict=True)]
     out_TkH = paddle.index_select(paddle.concat(parts), back, axis=0).reshape([T, k, -1])
     weighted = out_TkH.astype(weights_Tk.dtype) * weights_Tk.unsqueeze(-1)
     return weighted.astype(x_TH.dtype).sum(axis=1)

@@ -2,7 +2,6 @@
 
 For a few tokens it saves some eight small Paddle ops an expert, and reads each weight once in its
 stored form. For many it unpacks a few rows at a time, where the reference widens whole weights.
-With gradients, `training` runs Paddle's products as one node of the graph.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.blocks.layout import ACTIVATIONS
 from hfpaddle.kernels.cpu.experts.layout import Expert, Mixture
-from hfpaddle.kernels.cpu.experts.training import train
 from hfpaddle.kernels.cpu.library import library
 
 _experts = library().hf_experts  # type: ignore[union-attr]
@@ -34,14 +32,12 @@ _mixtures: weakref.WeakKeyDictionary[Any, Mixture] = weakref.WeakKeyDictionary()
 def readable(
     x_TH: paddle.Tensor, weights_Tk: paddle.Tensor, index_Tk: paddle.Tensor, layers: Any
 ) -> bool:
-    """Whether this implementation takes the call: it knows what the chosen experts compute."""
-    if x_TH.shape[0] == 0 or index_Tk.dtype != paddle.int64:
+    """Whether this implementation takes the call: inference on experts that it can read."""
+    if paddle.is_grad_enabled() or x_TH.shape[0] == 0 or index_Tk.dtype != paddle.int64:
         return False
     mixture = _mixtures.get(layers)
     if mixture is None:
         mixture = _mixtures[layers] = Mixture()
-    if paddle.is_grad_enabled():
-        return mixture.trains(layers)
     return mixture.read(layers, set(index_Tk.flatten().tolist()), x_TH.shape[1])
 
 
@@ -51,8 +47,6 @@ def experts_cpu(
     x_TH: paddle.Tensor, weights_Tk: paddle.Tensor, index_Tk: paddle.Tensor, layers: Any
 ) -> paddle.Tensor:
     mixture = _mixtures[layers]  # which `readable` has filled
-    if paddle.is_grad_enabled():
-        return train(x_TH, weights_Tk, index_Tk, mixture.recipes)
     x_TH, index_Tk = x_TH.contiguous(), index_Tk.contiguous()
     weights_Tk = weights_Tk.astype("float32").contiguous()
     out_TH = paddle.empty(x_TH.shape, dtype="float32")

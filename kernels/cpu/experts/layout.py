@@ -9,7 +9,6 @@ from typing import Any
 import paddle
 
 from hfpaddle.kernels.cpu.blocks.layout import ACTIVATIONS
-from hfpaddle.kernels.cpu.experts.training import trainable
 from hfpaddle.kernels.cpu.linear.matrix import KINDS, Matrix, quantized_matrix, reads
 from hfpaddle.layers.quantized import QuantizedLinear
 from hfpaddle.layers.recipe import LinearRecipe, MLPRecipe, hooks_of, recipe_of
@@ -74,18 +73,6 @@ class Mixture:
         self._layers: list[Any] = []
         self._read: list[_Read | None] = []
         self.act = ""
-        self.recipes: list[MLPRecipe] = []
-
-    def trains(self, layers: Any) -> bool:
-        """Read the recipes of all ``layers``; False if one is not what `train` computes."""
-        now = list(layers._sub_layers.values())
-        if any(hooks_of([layers, *(part for layer in now for part in _parts(layer))])):
-            return False
-        recipes = [recipe_of(layer) for layer in now]
-        if any(recipe is None or not trainable(recipe) for recipe in recipes):
-            return False
-        self.recipes = recipes
-        return len({recipe.act for recipe in recipes}) == 1
 
     def read(self, layers: Any, chosen: Iterable[int], width: int) -> bool:
         """Make the ``chosen`` of ``layers`` ready in `array`; False if one cannot be.

@@ -43,15 +43,6 @@ def apply(gate: Tensor, up: Tensor, number: int) -> Tensor:
     return out
 
 
-def gradients(gate: Tensor, up: Tensor, g: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    a, u, stride = rows(gate, up)
-    g, size = g.contiguous(), gate.shape[-1]
-    da, du = paddle.empty_like(g), paddle.empty_like(g)
-    _backward(number, a.data_ptr(), u.data_ptr(), stride, g.data_ptr(), da.data_ptr(),
-              du.data_ptr(), g.size // size, size)  # fmt: skip
-    return da, du
-
-
 class Gated(paddle.autograd.PyLayer):
     """Keeps gate and up alone."""
 
@@ -69,11 +60,16 @@ class Gated(paddle.autograd.PyLayer):
         if paddle.is_grad_enabled():  # a second derivative is wanted
             value, slope = VALUES[ctx.number](gate)
             return wanted(ctx, g * up * slope, g * value)
-        return wanted(ctx, *gradients(gate, up, g, ctx.number))
+        a, u, stride = rows(gate, up)
+        g, size = g.contiguous(), gate.shape[-1]
+        da, du = paddle.empty_like(g), paddle.empty_like(g)
+        _backward(ctx.number, a.data_ptr(), u.data_ptr(), stride, g.data_ptr(), da.data_ptr(),
+                  du.data_ptr(), g.size // size, size)  # fmt: skip
+        return wanted(ctx, da, du)
 
 
-def wanted(ctx: Any, *found: Tensor) -> tuple[Tensor | None, ...]:
-    return tuple(t if want else None for t, want in zip(found, ctx.wanted, strict=True))
+def wanted(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    return tuple(t if want else None for t, want in zip(gradients, ctx.wanted, strict=True))
 
 
 def _silu(x: Tensor) -> tuple[Tensor, Tensor]:
