@@ -238,3 +238,20 @@ def test_auto_class(tmp_path):
     pair.check_forward()
     with pytest.raises(ValueError, match="Expected target PEFT class"):
         ours_peft.AutoPeftModelForSeq2SeqLM.from_pretrained(tmp_path / "theirs")
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_replicated_layers(name, tmp_path):
+    """Blocks that are used twice share their weights and have adapters of their own."""
+    kwargs = {"layer_replication": [[0, 2], [0, 1], [1, 2]], "r": 4}
+    pair = adapter_pair(name, tmp_path / "base", **kwargs)
+    pair.check_forward()
+    pair.gradients()
+    check_folders(pair, tmp_path)
+    assert pair.ours.config.num_hidden_layers == 4
+    if name == "llama":
+        ids = inputs(name)["input_ids"][:, :5]
+        more = {"max_new_tokens": 4, "do_sample": False}
+        tokens = pair.ours.generate(input_ids=paddle.to_tensor(ids), **more)
+        wanted = pair.theirs.generate(input_ids=torch.from_numpy(ids), **more)
+        assert tokens.numpy().tolist() == wanted.numpy().tolist()

@@ -175,7 +175,6 @@ def test_the_same_seed_gives_the_same_adapter():
 
 REFUSED = {
     "target_parameters": ["x"],
-    "layer_replication": [(0, 1)],
     "use_qalora": True,
     "alora_invocation_tokens": [1],
     "arrow_config": {},

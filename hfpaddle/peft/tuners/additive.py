@@ -138,7 +138,7 @@ class ScaledLayer(AdditiveLayer):
 
     def dropped(self, adapter: str) -> bool:
         p = self.module_dropout[adapter]  # type: ignore[attr-defined]
-        return bool(self.training and p and float(paddle.rand([1])) <= p)
+        return bool(self.training and p and paddle.rand([1]).item() <= p)
 
     def set_scale(self, adapter: str, scale: float) -> None:
         """Set the scaling to ``scale`` times the config's."""

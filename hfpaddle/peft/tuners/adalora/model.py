@@ -9,6 +9,7 @@ import paddle
 from paddle import nn
 
 from hfpaddle.peft.tuners.adalora.layer import AdaLoraLayer, RankAllocator
+from hfpaddle.peft.tuners.lora.replicate import replicate_layers
 from hfpaddle.peft.tuners.targets import SimpleTuner
 from hfpaddle.peft.utils import layers
 from hfpaddle.peft.utils.arrays import write
@@ -38,6 +39,10 @@ class AdaLoraModel(SimpleTuner):
             self.rankallocator = RankAllocator(
                 self.model, self.peft_config[adapter_name], adapter_name
             )
+
+    def _prepare_model(self, peft_config: Any, model: nn.Layer) -> None:
+        if peft_config.layer_replication:
+            replicate_layers(model, peft_config.layer_replication)
 
     @classmethod
     def supports(cls, base: Any) -> bool:

@@ -167,7 +167,6 @@ _UNSUPPORTED: dict[str, Any] = {
     "monteclora_config": None,
     "alora_invocation_tokens": None,
     "use_qalora": False,
-    "layer_replication": None,
     "megatron_config": None,
     "target_parameters": None,
 }

@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 
 from hfpaddle.peft.tuners.lora.layer import LoraLayer, dispatch_default
+from hfpaddle.peft.tuners.lora.replicate import replicate_layers
 from hfpaddle.peft.tuners.lora.weighted import WeightedAdapters
 from hfpaddle.peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, get_pattern_key
 from hfpaddle.peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
@@ -27,6 +28,10 @@ class LoraModel(WeightedAdapters, BaseTuner):
     def _check_new_adapter_config(self, config: Any) -> None:
         super()._check_new_adapter_config(config)
         config.refuse_unsupported()
+
+    def _prepare_model(self, peft_config: Any, model: nn.Layer) -> None:
+        if getattr(peft_config, "layer_replication", None):
+            replicate_layers(model, peft_config.layer_replication)
 
     def _create_and_replace(
         self, peft_config: Any, adapter_name: str, target: nn.Layer, target_name: str,
