@@ -32,6 +32,7 @@ from hfpaddle.peft.mapping import (  # noqa: E402
     inject_adapter_in_model,
 )
 from hfpaddle.peft.mapping_func import get_peft_model  # noqa: E402
+from hfpaddle.peft.mixed_model import PeftMixedModel  # noqa: E402
 from hfpaddle.peft.peft_model import (  # noqa: E402
     PeftModel,
     PeftModelForCausalLM,
@@ -69,7 +70,8 @@ __all__ = [
     "AutoPeftModelForSequenceClassification", "AutoPeftModelForTokenClassification",
     "MODEL_TYPE_TO_PEFT_MODEL_MAPPING", "NoMatchingPeftModuleError",
     "PEFT_TYPE_TO_CONFIG_MAPPING", "PEFT_TYPE_TO_MIXED_MODEL_MAPPING",
-    "PEFT_TYPE_TO_TUNER_MAPPING", "PeftConfig", "PeftError", "PeftModel", "PeftModelForCausalLM",
+    "PEFT_TYPE_TO_TUNER_MAPPING", "PeftConfig", "PeftError", "PeftMixedModel", "PeftModel",
+    "PeftModelForCausalLM",
     "PeftModelForFeatureExtraction", "PeftModelForQuestionAnswering", "PeftModelForSeq2SeqLM",
     "PeftModelForSequenceClassification", "PeftModelForTokenClassification", "PeftType",
     "PeftWarning", "PromptLearningConfig", "TaskType", "__version__",
@@ -84,7 +86,7 @@ _UPSTREAM = frozenset(
     """
     AdamssModel AdaptionPromptModel CPTEmbedding CartridgeEncoder DeftModel
     FrodModel GloraModel LilyModel OSFModel PeanutModel
-    PeftMixedModel PolyModel PsoftModel PveraModel RandLoraModel ShadowModel
+    PolyModel PsoftModel PveraModel RandLoraModel ShadowModel
     SupertuningModel TinyLoraModel UniLoraModel WaveFTModel
     XLoraModel bloom_model_postprocess_past_key_value compose_cartridge_adapters convert_to_lora
     create_arrow_model find_kappa_target_modules get_base_model_state_dict get_eva_state_dict

@@ -7,9 +7,9 @@ from typing import Any
 
 from paddle import nn
 
-from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.peft.auto import MODEL_TYPE_TO_PEFT_MODEL_MAPPING
 from hfpaddle.peft.mapping import tuner_class
+from hfpaddle.peft.mixed_model import PeftMixedModel
 from hfpaddle.peft.peft_model import PeftModel, _check_name
 from hfpaddle.peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -26,18 +26,13 @@ def get_peft_model(
     """Put an adapter into ``model``, in place, and return the PeftModel of the config's task.
 
     Args:
-        mixed: adapters of several methods in one model; not implemented.
+        mixed: a `PeftMixedModel`, which takes adapters of several methods.
         autocast_adapter_dtype: adapters are float32 where the model is stored in half precision.
         revision: of the base model, noted in the config.
         low_cpu_mem_usage: accepted without effect.
     Raises: MissingFeatureError for methods without an implementation; NoMatchingPeftModuleError
-    if the config targets nothing; UnsupportedArgumentError for ``mixed``.
+    if the config targets nothing.
     """
-    if mixed:
-        raise UnsupportedArgumentError(
-            "get_peft_model: mixed=True (several methods in one model) is not implemented. Use one "
-            "method; several adapters of it may be active at once."
-        )
     tuner_class(peft_config.peft_type)  # before anything is noted or changed
     old, new = peft_config.base_model_name_or_path, getattr(model, "name_or_path", None) or None
     peft_config.base_model_name_or_path = new
@@ -62,6 +57,8 @@ def get_peft_model(
             )
         peft_config.revision = revision
     _check_name(adapter_name, peft_config)
+    if mixed:
+        return PeftMixedModel(model, peft_config, adapter_name=adapter_name)
     made = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(peft_config.task_type, PeftModel)
     if made is PeftModel and peft_config.is_prompt_learning:
         raise KeyError(peft_config.task_type)  # as the original: the task tells where prompts go

@@ -235,8 +235,8 @@ def test_masks_of_ones_own(tmp_path):
 
 
 def test_further_refusals(tmp_path):
-    with pytest.raises(UnsupportedArgumentError, match="mixed"):
-        peft.get_peft_model(base(), peft.LoraConfig(), mixed=True)
+    with pytest.raises(ValueError, match="not compatible"):
+        peft.get_peft_model(base(), peft.VeraConfig(), mixed=True)
     with pytest.raises(UnsupportedArgumentError, match="safe_serialization"):
         adapted().save_pretrained(tmp_path, safe_serialization=False)
     with pytest.raises(UnsupportedArgumentError, match="butterfly"):

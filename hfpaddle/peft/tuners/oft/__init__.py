@@ -6,4 +6,4 @@ from hfpaddle.peft.utils.peft_types import register_peft_method
 
 __all__ = ["OFTConfig", "OFTModel"]
 
-register_peft_method(name="oft", config_cls=OFTConfig, model_cls=OFTModel)
+register_peft_method(name="oft", config_cls=OFTConfig, model_cls=OFTModel, is_mixed_compatible=True)

@@ -7,4 +7,6 @@ from hfpaddle.peft.utils.peft_types import register_peft_method
 ShiraConfig = CONFIGS["SHIRA"]
 __all__ = ["ShiraConfig", "ShiraModel"]
 
-register_peft_method(name="shira", config_cls=ShiraConfig, model_cls=ShiraModel)
+register_peft_method(
+    name="shira", config_cls=ShiraConfig, model_cls=ShiraModel, is_mixed_compatible=True
+)
