@@ -339,3 +339,17 @@ def test_circulant_gradients_are_those_of_the_blocks():
     grads = [paddle.grad(y.square().sum(), [x, layer.c3a_kernel["default"]]) for y in results]
     for one, other in zip(*grads, strict=True):
         close(one, other, 1e-6)
+
+
+def test_tools_without_implementation_say_so():
+    from hfpaddle.peft import optimizers
+    from hfpaddle.peft.utils.hotswap import prepare_model_for_compiled_hotswap
+
+    with pytest.raises(MissingFeatureError, match="create_lorafa_optimizer.*loraplus"):
+        optimizers.create_lorafa_optimizer()
+    with pytest.raises(UnsupportedArgumentError, match="8 bits"):
+        eight = type("AdamW8bit", (), {})
+        optimizers.create_loraplus_optimizer(adapted(), eight, lr=1.0, loraplus_lr_ratio=2.0)
+    prepare_model_for_compiled_hotswap(adapted(), target_rank=16)
+    with pytest.raises(ValueError, match="No adapter layers"):
+        prepare_model_for_compiled_hotswap(base())
