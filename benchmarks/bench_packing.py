@@ -4,7 +4,7 @@ Four processes hold one Trainer each: hfpaddle and transformers on torch, with b
 their longest sample or flattened by `DataCollatorWithFlattening`. They load the same checkpoint,
 see the same samples in the same order, and take turns step by step, so that all meet the same
 machine. A step is forward, backward, clipping and AdamW. Padding counts as time, not as tokens.
-The losses of the four are compared at every step.
+The losses of the four are compared at every step. bench_lora.py trains adapters in the same turns.
 
 Widths and heads are SmolLM-135M's, with 8 of its 30 layers and a third of its vocabulary, so that
 a step takes about a second; the parts' shares of the work stay alike.
@@ -31,18 +31,21 @@ TOLERANCE = 1e-3
 CODE = """
 import json, sys, time
 import numpy as np
-library, mode, folder, batch, steps = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
+library, mode, method, folder, batch, steps = *sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6])
 if library == "ours":
     import paddle
+    import hfpaddle.peft as peft
     import hfpaddle.transformers as hf
     tensor = paddle.to_tensor
 else:
+    import peft
     import torch
     import transformers as hf
     tensor = torch.tensor
+vocabulary = json.load(open(folder + "/config.json"))["vocab_size"]
 random = np.random.default_rng(0)
 lengths = np.clip(random.lognormal(4.0, 0.9, batch * steps), 8, 384).astype(int)
-rows = [{"input_ids": random.integers(3, 16384, n).tolist()} for n in lengths]
+rows = [{"input_ids": random.integers(3, vocabulary, n).tolist()} for n in lengths]
 
 def padded(features):
     width = max(len(f["input_ids"]) for f in features)
@@ -69,8 +72,13 @@ class Turn(hf.TrainerCallback):
         if "loss" in logs:
             print(json.dumps({"loss": float(logs["loss"])}), flush=True)
 
+model = hf.LlamaForCausalLM.from_pretrained(folder)
+if method == "lora":
+    hf.set_seed(0)  # both libraries draw the same adapter
+    config = peft.LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = peft.get_peft_model(model, config)
 trainer = hf.Trainer(
-    model=hf.LlamaForCausalLM.from_pretrained(folder),
+    model=model,
     args=hf.TrainingArguments(
         folder + "/out", num_train_epochs=1, per_device_train_batch_size=batch, learning_rate=1e-4,
         logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True,
@@ -90,14 +98,21 @@ def step(worker: Worker) -> dict[str, float]:
     return {**result, **worker.read("loss")}
 
 
-def turns(folder: str, steps: int) -> Iterator[dict[tuple[str, str], dict[str, float]]]:
-    """Give each step's time, tokens and loss, by library and mode."""
+def turns(
+    folder: str, steps: int, batch: int, method: str = "full"
+) -> Iterator[dict[tuple[str, str], dict[str, float]]]:
+    """Give each step's time, tokens and loss, by library and mode.
+
+    Args:
+        method: "full" trains all weights, "lora" an adapter of rank 8 on every linear layer.
+    """
     kinds = [(side, mode) for mode in ("padded", "packed") for side in ("ours", "theirs")]
     workers: dict[tuple[str, str], Worker] = {}
     try:
         for side, mode in kinds:
             python = OURS if side == "ours" else THEIRS
-            workers[side, mode] = Worker(python, CODE, side, mode, folder, str(BATCH), str(steps))
+            sizes = str(batch), str(steps)
+            workers[side, mode] = Worker(python, CODE, side, mode, method, folder, *sizes)
         for _ in range(steps):
             results = {}
             for kind in kinds:
@@ -109,25 +124,41 @@ def turns(folder: str, steps: int) -> Iterator[dict[tuple[str, str], dict[str, f
             worker.stop()
 
 
-def measure(repeat: int) -> Iterator[Result]:
+def compare(
+    config: dict, model: str, steps: int, batch: int, method: str = "full"
+) -> Iterator[Result]:
+    """Give tokens a second of both libraries padded and packed, and what packing gains.
+
+    Args:
+        config: of the Llama that is trained.
+        model: its name in the rows.
+        steps: measured ones; one more is warm-up.
+    """
     speeds: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        write_checkpoint(scratch, CONFIG)
+        write_checkpoint(scratch, config)
         load = []
-        for i, results in enumerate(turns(scratch, ROUNDS * repeat + 1)):
+        for i, results in enumerate(turns(scratch, steps + 1, batch, method)):
             losses = [result["loss"] for result in results.values()]
             assert max(losses) - min(losses) <= TOLERANCE * min(losses), f"losses differ: {results}"
             load.append(os.getloadavg()[0])
             for kind, result in results.items():
                 if i:  # the first step is warm-up
                     speeds.setdefault(kind, []).append(result["tokens"] / result["s"])
-    where = {"load": f"{min(load):.1f}-{max(load):.1f}", "model": "llama 576x1536 L8 V16384"}
-    where["batch"] = f"{BATCH} samples, lognormal(4, 0.9) in 8-384 tokens"
+    where = {"load": f"{min(load):.1f}-{max(load):.1f}", "model": model}
+    where["batch"] = f"{batch} samples, lognormal(4, 0.9) in 8-384 tokens"
+    name = {"full": "", "lora": " lora"}[method]
     for mode in ("padded", "packed"):
         ours, theirs = speeds["ours", mode], speeds["theirs", mode]
-        yield Result(f"train {mode}", "tok/s", ours, theirs, extra=where)
+        yield Result(f"train{name} {mode}", "tok/s", ours, theirs, extra=where)
     gains = [
         [b / a for a, b in zip(speeds[side, "padded"], speeds[side, "packed"], strict=True)]
         for side in ("ours", "theirs")
     ]
-    yield Result("packed over padded", "x", *gains, extra=where)
+    yield Result(f"packed over padded{name}", "x", *gains, extra=where)
+    best = [speeds["ours", "packed"], speeds["theirs", "padded"]]
+    yield Result(f"ours packed, theirs padded{name}", "tok/s", *best, extra=where)
+
+
+def measure(repeat: int) -> Iterator[Result]:
+    yield from compare(CONFIG, "llama 576x1536 L8 V16384", ROUNDS * repeat, BATCH)
