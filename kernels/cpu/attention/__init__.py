@@ -23,6 +23,10 @@ from hfpaddle.kernels.cpu.library import library
 
 FAR = 1 << 30  # a window that hides nothing
 
+# Queries that share a key/value head. Fewer fill too little of a vector: one new token's attention
+# to 1,000 keys by 3 heads takes 185 us here and 130 us by Paddle's products.
+FEWEST_QUERIES = 8
+
 
 class View(ctypes.Structure):
     _fields_ = [
@@ -222,6 +226,8 @@ def takes(
 ) -> bool:  # fmt: skip
     """Whether `attention_cpu` runs this call."""
     if need_weights or not fits(q, k, v, bias, mask, dropout):
+        return False
+    if q.shape[1] // k.shape[1] * q.shape[2] < FEWEST_QUERIES:
         return False
     if mask is not None:
         if mask.packing is not None or (mask.queries, mask.keys) != (q.shape[2], k.shape[2]):
