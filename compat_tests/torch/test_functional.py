@@ -141,6 +141,12 @@ CASES = [
     ("scaled_dot_product_attention", (Q1, K1, V1), {"attn_mask": MASK}),
     ("scaled_dot_product_attention", (Q1, K1, V1), {"attn_mask": f(4, 3, 5)}),
     ("scaled_dot_product_attention", (Q, K, V), {"enable_gqa": True}),
+    ("scaled_dot_product_attention", (f(2, 4, 9, 8), f(2, 2, 12, 8), f(2, 2, 12, 5)),
+     {"enable_gqa": True, "is_causal": True}),
+    ("scaled_dot_product_attention", (f(2, 4, 9, 8), f(2, 4, 12, 8), f(2, 4, 12, 5)),
+     {"attn_mask": f(9, 12) > 0.5}),
+    ("scaled_dot_product_attention", (f(2, 4, 9, 8), f(2, 4, 12, 8), f(2, 4, 12, 5)),
+     {"attn_mask": f(4, 1, 12), "scale": 0.2}),
     *(("interpolate", (IMAGE,), {"size": (9, 3), "mode": mode}) for mode in (
         "nearest", "nearest-exact", "bilinear", "bicubic", "area")),
     *(("interpolate", (IMAGE,), {"scale_factor": 1.7, "mode": mode}) for mode in (

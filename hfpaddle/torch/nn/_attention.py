@@ -10,7 +10,9 @@ from typing import Any
 
 import paddle
 
+from hfpaddle import ops
 from hfpaddle.core.errors import UnsupportedArgumentError
+from hfpaddle.layers.masks import AttentionMask
 from hfpaddle.torch._half import lifted
 from hfpaddle.torch.nn._activation import dropout, softmax
 from hfpaddle.torch.nn._norm import linear
@@ -49,6 +51,23 @@ def _weights(q: Tensor, k: Tensor, bias: Tensor | None, scale: float) -> Tensor:
 _matmul = lifted(paddle.matmul)
 
 
+def _by_kernel(q, k, v, mask, causal: bool, scale: float, gqa: bool) -> Tensor | None:
+    """The result of a kernel for this device, or None if none takes the call."""
+    if q.ndim != 4 or k.ndim != 4 or v.ndim != 4 or not (gqa or q.shape[1] == k.shape[1]):
+        return None
+    rest: dict[str, Any] = {"scale": scale, "need_weights": False}
+    bias = None
+    if causal:
+        rest["mask"] = AttentionMask(q.shape[2], k.shape[2])
+    elif mask is not None:
+        bias = _additive(mask, q.dtype)
+        bias = paddle.reshape(bias, [1] * (4 - bias.ndim) + list(bias.shape))
+    chosen = ops.attention.choose(q, k, v, bias, **rest)
+    if chosen is ops.attention.reference:
+        return None
+    return paddle.transpose(chosen(q, k, v, bias, **rest)[0], [0, 2, 1, 3])
+
+
 def scaled_dot_product_attention(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
     dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
@@ -69,6 +88,10 @@ def scaled_dot_product_attention(
             "is_causal=True"
         )
     scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
+    if not dropout_p:
+        out = _by_kernel(query, key, value, attn_mask, is_causal, scale, enable_gqa)
+        if out is not None:
+            return out
     if enable_gqa and key.shape[-3] != query.shape[-3]:
         times = query.shape[-3] // key.shape[-3]
         key = paddle.repeat_interleave(key, times, axis=key.ndim - 3)
