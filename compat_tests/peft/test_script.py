@@ -39,6 +39,7 @@ def place(tmp_path_factory):
 
 SCRIPTS = {
     "script_lora.py": ([], "epoch 2"),
+    "script_accelerated.py": ([], "epoch 2"),
     "script_alpaca.py": (["llama", "alpaca"], "eval_loss"),
 }
 

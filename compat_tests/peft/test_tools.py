@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import peft
 import pytest
 import torch
 from adapter_pairs import adapter_pair, named, near, randomise
 from peft.optimizers import create_loraplus_optimizer
 from peft.utils.hotswap import hotswap_adapter
 
+import hfpaddle.peft as ours_peft
 import hfpaddle.torch as surface
+from hfpaddle.core.errors import MissingFeatureError, WeightMismatchError
+from hfpaddle.core.stand_in import StandIn
 from hfpaddle.peft.optimizers import create_loraplus_optimizer as our_loraplus
 from hfpaddle.peft.utils.hotswap import hotswap_adapter as our_hotswap
 
@@ -68,3 +72,33 @@ def test_loraplus(kwargs, tmp_path):
         ours.step(), theirs.step()
     for name, param in named(pair.theirs).items():
         near(named(pair.ours)[name], param, name, 1e-4)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"modules_to_save": ["lm_head"]}], ids=["plain", "saved"])
+def test_base_tensors_below_adapters(kwargs, tmp_path):
+    more = {"trainable_token_indices": [3, 5]}
+    pair = adapter_pair("llama", tmp_path / "base", **QV, **more, **kwargs)
+    ours = ours_peft.get_base_model_state_dict(pair.ours)
+    theirs = peft.get_base_model_state_dict(pair.theirs)
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        near(ours[name], value, name)
+    ours = {name: value * 2 for name, value in ours.items()}
+    assert ours_peft.set_base_model_state_dict(pair.ours, ours).missing_keys == []
+    peft.set_base_model_state_dict(pair.theirs, {k: v * 2 for k, v in theirs.items()})
+    pair.check_forward(5e-5)
+    with pytest.raises(RuntimeError):
+        peft.set_base_model_state_dict(pair.theirs, {"other": theirs["lm_head.weight"]})
+    with pytest.raises(WeightMismatchError, match="other"):
+        ours_peft.set_base_model_state_dict(pair.ours, {"other": ours["lm_head.weight"]})
+
+
+def test_every_public_name_is_there():
+    """Each of peft's names is ours, or raises an error that names it when it is used."""
+    for module, ours in ((peft, ours_peft), (peft.tuners, ours_peft.tuners)):
+        for name in module.__all__:
+            if name not in ("MultitaskPromptEmbedding", "MultitaskPromptTuningInit"):
+                found = getattr(ours, name)
+                if isinstance(found, StandIn):
+                    with pytest.raises(MissingFeatureError, match=name):
+                        found()

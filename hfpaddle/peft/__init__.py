@@ -47,6 +47,13 @@ from hfpaddle.peft.peft_model import (  # noqa: E402
 from hfpaddle.peft.tuners.configs import (  # noqa: E402
     MultitaskPromptTuningInit as _MultitaskPromptTuningInit,
 )
+from hfpaddle.peft.utils.base_state import (  # noqa: E402
+    get_base_model_state_dict,
+    set_base_model_state_dict,
+)
+from hfpaddle.peft.utils.constants import (  # noqa: E402
+    TRANSFORMERS_MODELS_TO_PREFIX_TUNING_POSTPROCESS_MAPPING,
+)
 from hfpaddle.peft.utils.error import NoMatchingPeftModuleError, PeftError  # noqa: E402
 from hfpaddle.peft.utils.other import (  # noqa: E402
     cast_mixed_precision_params,
@@ -74,10 +81,12 @@ __all__ = [
     "PeftModelForCausalLM",
     "PeftModelForFeatureExtraction", "PeftModelForQuestionAnswering", "PeftModelForSeq2SeqLM",
     "PeftModelForSequenceClassification", "PeftModelForTokenClassification", "PeftType",
-    "PeftWarning", "PromptLearningConfig", "TaskType", "__version__",
+    "PeftWarning", "PromptLearningConfig",
+    "TRANSFORMERS_MODELS_TO_PREFIX_TUNING_POSTPROCESS_MAPPING", "TaskType", "__version__",
     "cast_mixed_precision_params", "get_layer_status", "get_model_status", "get_peft_config",
-    "get_peft_model", "get_peft_model_state_dict", "inject_adapter_in_model", "load_peft_weights",
-    "prepare_model_for_kbit_training", "set_peft_model_state_dict", "shift_tokens_right",
+    "get_peft_model", "get_base_model_state_dict", "get_peft_model_state_dict",
+    "inject_adapter_in_model", "load_peft_weights", "prepare_model_for_kbit_training",
+    "set_base_model_state_dict", "set_peft_model_state_dict", "shift_tokens_right",
     *_METHODS,
 ]  # fmt: skip
 
@@ -89,10 +98,10 @@ _UPSTREAM = frozenset(
     PolyModel PsoftModel PveraModel RandLoraModel ShadowModel
     SupertuningModel TinyLoraModel UniLoraModel WaveFTModel
     XLoraModel bloom_model_postprocess_past_key_value compose_cartridge_adapters convert_to_lora
-    create_arrow_model find_kappa_target_modules get_base_model_state_dict get_eva_state_dict
+    create_arrow_model find_kappa_target_modules get_eva_state_dict
     initialize_kv_prefix_from_past_key_values initialize_kv_prefix_from_text
     initialize_lora_eva_weights preprocess_loraga prompt_embeddings_from_past_key_values
-    replace_lora_weights_loftq save_as_lora set_base_model_state_dict
+    replace_lora_weights_loftq save_as_lora
     """.split()
 )
 

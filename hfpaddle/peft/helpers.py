@@ -37,6 +37,17 @@ def update_signature(model: Any, method: str = "all") -> None:
         setattr(model, name, MethodType(shown, model))
 
 
+def update_forward_signature(model: Any) -> None:
+    """Show the base model's signature on ``forward``."""
+    update_signature(model, "forward")
+
+
+def update_generate_signature(model: Any) -> None:
+    """Show the base model's signature on ``generate``, if it generates."""
+    if hasattr(model, "generate"):
+        update_signature(model, "generate")
+
+
 def check_if_peft_model(model_name_or_path: str) -> bool:
     """Whether a folder or Hub id holds an adapter."""
     try:

@@ -103,6 +103,10 @@ class PeftModel(PromptLearning, PushToHubMixin, nn.Layer):
         return [adapters] if isinstance(adapters, str) else adapters
 
     @property
+    def base_model_torch_dtype(self) -> Any:
+        return getattr(self.base_model, "dtype", None)
+
+    @property
     def active_peft_config(self) -> Any:
         return self.peft_config[self.active_adapter]
 

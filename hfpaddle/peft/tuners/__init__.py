@@ -31,7 +31,14 @@ def discover() -> dict[str, Any]:
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
+    from hfpaddle.core.stand_in import StandIn
+
     names = discover()
+    if name == "MixedModel":
+        return importlib.import_module(f"{__name__}.mixed").MixedModel
+    known = getattr(importlib.import_module("hfpaddle.peft"), name, None)
+    if isinstance(known, StandIn):
+        return known
     if name not in names:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{nearest(name, names)}")
     return names[name]

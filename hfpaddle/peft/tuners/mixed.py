@@ -18,6 +18,12 @@ from hfpaddle.peft.tuners.tuners_utils import (
 from hfpaddle.peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
 
+def __getattr__(name: str) -> Any:
+    if name == "COMPATIBLE_TUNER_TYPES":  # known once all methods have registered
+        return tuple(PEFT_TYPE_TO_MIXED_MODEL_MAPPING)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 class MixedModel(BaseTuner):
     """A model with adapters of any of the compatible methods; they may wrap each other."""
 

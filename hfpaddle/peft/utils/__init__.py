@@ -9,6 +9,7 @@ from typing import Any
 from hfpaddle.core.errors import nearest
 
 _FILES = ("peft_types", "constants", "error", "warning", "merge_utils", "other", "save_and_load")
+_FILES += ("base_state", "hotswap")
 
 
 def __getattr__(name: str) -> Any:

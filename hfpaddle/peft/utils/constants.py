@@ -138,3 +138,9 @@ roberta bert: value
 opt gptj gpt_neo bart llama llama4 mistral mixtral phi gemma gemma2 gemma3_text qwen2 qwen3: v_proj
 deberta-v2: value_proj
 """)
+TRANSFORMERS_MODELS_TO_PREFIX_TUNING_POSTPROCESS_MAPPING: dict[str, Any] = {}
+for _method in ("DELORA", "GRALORA", "HIRA", "MISS", "ROAD"):
+    globals()[f"TRANSFORMERS_MODELS_TO_{_method}_TARGET_MODULES_MAPPING"] = dict(_LORA)
+TRANSFORMERS_MODELS_TO_SHIRA_TARGET_MODULES_MAPPING = dict(
+    TRANSFORMERS_MODELS_TO_VERA_TARGET_MODULES_MAPPING
+)
