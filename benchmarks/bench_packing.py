@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from common import OURS, THEIRS, Result, Worker, write_checkpoint
+from common import MEMORY, OURS, THEIRS, Result, Worker, write_checkpoint
 
 CONFIG = {
     **{"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 8},
@@ -31,7 +31,8 @@ TOLERANCE = 1e-3
 CODE = """
 import json, sys, time
 import numpy as np
-library, mode, method, folder, batch, steps = *sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6])
+library, mode, method, folder = sys.argv[1:5]
+batch, steps, shortest, longest = (int(text) for text in sys.argv[5:9])
 if library == "ours":
     import paddle
     import hfpaddle.peft as peft
@@ -44,7 +45,7 @@ else:
     tensor = torch.tensor
 vocabulary = json.load(open(folder + "/config.json"))["vocab_size"]
 random = np.random.default_rng(0)
-lengths = np.clip(random.lognormal(4.0, 0.9, batch * steps), 8, 384).astype(int)
+lengths = np.clip(random.lognormal(4.0, 0.9, batch * steps), shortest, longest).astype(int)
 rows = [{"input_ids": random.integers(3, vocabulary, n).tolist()} for n in lengths]
 
 def padded(features):
@@ -67,7 +68,7 @@ class Turn(hf.TrainerCallback):
         self.begin = time.perf_counter()
     def on_step_end(self, args, state, control, **kwargs):
         result = {"s": time.perf_counter() - self.begin, "tokens": seen[state.global_step - 1]}
-        print(json.dumps(result), flush=True)
+        print(json.dumps({**result, "peak": peak()}), flush=True)
     def on_log(self, args, state, control, logs, **kwargs):
         if "loss" in logs:
             print(json.dumps({"loss": float(logs["loss"])}), flush=True)
@@ -92,27 +93,33 @@ trainer.train()
 
 
 def step(worker: Worker) -> dict[str, float]:
-    """Let the worker do a step; return its seconds, tokens and loss."""
+    """Let the worker do a step; return its seconds, tokens, loss and peak memory in MB."""
     worker.go()
     result = worker.read("s")
     return {**result, **worker.read("loss")}
 
 
 def turns(
-    folder: str, steps: int, batch: int, method: str = "full"
+    folder: str,
+    steps: int,
+    batch: int,
+    method: str = "full",
+    modes: tuple[str, ...] = ("padded", "packed"),
+    lengths: tuple[int, int] = (8, 384),
 ) -> Iterator[dict[tuple[str, str], dict[str, float]]]:
     """Give each step's time, tokens and loss, by library and mode.
 
     Args:
         method: "full" trains all weights, "lora" an adapter of rank 8 on every linear layer.
+        lengths: of the shortest and the longest sample, in tokens.
     """
-    kinds = [(side, mode) for mode in ("padded", "packed") for side in ("ours", "theirs")]
+    kinds = [(side, mode) for mode in modes for side in ("ours", "theirs")]
     workers: dict[tuple[str, str], Worker] = {}
     try:
         for side, mode in kinds:
             python = OURS if side == "ours" else THEIRS
-            sizes = str(batch), str(steps)
-            workers[side, mode] = Worker(python, CODE, side, mode, method, folder, *sizes)
+            sizes = (str(size) for size in (batch, steps, *lengths))
+            workers[side, mode] = Worker(python, MEMORY + CODE, side, mode, method, folder, *sizes)
         for _ in range(steps):
             results = {}
             for kind in kinds:
