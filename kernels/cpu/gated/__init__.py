@@ -11,6 +11,7 @@ import paddle.nn.functional as F
 
 from hfpaddle import ops
 from hfpaddle.core.op import implements
+from hfpaddle.kernels.cpu.autograd import sources, wanted
 from hfpaddle.kernels.cpu.library import function
 from hfpaddle.layers.activations import activation_name
 
@@ -47,11 +48,10 @@ class Gated(paddle.autograd.PyLayer):
     """Keeps gate and up alone."""
 
     @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor, number: int) -> Tensor:
+    def forward(ctx: Any, gate: Tensor, up: Tensor, number: int, places: list) -> Tensor:
         ctx.save_for_backward(gate, up)
         ctx.number = number
-        # Recomputation gives the saved tensors back without their `stop_gradient`.
-        ctx.wanted = not gate.stop_gradient, not up.stop_gradient
+        ctx.places = places
         return apply(gate, up, number)
 
     @staticmethod
@@ -59,17 +59,18 @@ class Gated(paddle.autograd.PyLayer):
         gate, up = ctx.saved_tensor()
         if paddle.is_grad_enabled():  # a second derivative is wanted
             value, slope = VALUES[ctx.number](gate)
-            return wanted(ctx, g * up * slope, g * value)
+            return chosen(ctx, g * up * slope, g * value)
         a, u, stride = rows(gate, up)
         g, size = g.contiguous(), gate.shape[-1]
         da, du = paddle.empty_like(g), paddle.empty_like(g)
         _backward(ctx.number, a.data_ptr(), u.data_ptr(), stride, g.data_ptr(), da.data_ptr(),
                   du.data_ptr(), g.size // size, size)  # fmt: skip
-        return wanted(ctx, da, du)
+        return chosen(ctx, da, du)
 
 
-def wanted(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    return tuple(t if want else None for t, want in zip(gradients, ctx.wanted, strict=True))
+def chosen(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    wants = wanted(ctx.places)
+    return tuple(t if want else None for t, want in zip(gradients, wants, strict=True))
 
 
 def _silu(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,5 +109,5 @@ def fits(gate: Tensor, up: Tensor, act: Callable[[Tensor], Tensor]) -> bool:
 def gated_cpu(gate: Tensor, up: Tensor, act: Callable[[Tensor], Tensor]) -> Tensor:
     number = NUMBERS[activation_name(act) or ""]
     if paddle.is_grad_enabled() and not (gate.stop_gradient and up.stop_gradient):
-        return Gated.apply(gate, up, number)
+        return Gated.apply(gate, up, number, sources(gate, up))
     return apply(gate, up, number)

@@ -12,6 +12,7 @@ import paddle
 
 from hfpaddle import ops
 from hfpaddle.core.op import implements
+from hfpaddle.kernels.cpu.autograd import sources, wanted
 from hfpaddle.kernels.cpu.library import function
 
 Tensor = paddle.Tensor
@@ -41,28 +42,25 @@ class Norm(paddle.autograd.PyLayer):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, w: Any, b: Any, offset: float, eps: float, centred: bool
+        ctx: Any, x: Tensor, w: Any, b: Any, offset: float, eps: float, centred: bool, places: list
     ) -> Tensor:
         ctx.save_for_backward(x, w, b)
         ctx.numbers = offset, eps, centred
-        # Recomputation gives the saved tensors back without their `stop_gradient`.
-        ctx.wanted = [t is not None and not t.stop_gradient for t in (x, w, b)]
+        ctx.places = places
         return apply(x, w, offset, b, eps, centred)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, w, b = ctx.saved_tensor()
         offset, eps, centred = ctx.numbers
+        wants = wanted(ctx.places)
         given = 1 + (w is not None) + (b is not None)
         if paddle.is_grad_enabled():  # a second derivative is wanted
             found = second(x, w, g, *ctx.numbers)
-            return tuple(t if want else None for t, want in zip(found, ctx.wanted, strict=True))[
-                :given
-            ]
+            return tuple(t if want else None for t, want in zip(found, wants, strict=True))[:given]
         g, size = g.contiguous(), x.shape[-1]
         dx, dw, db = (
-            paddle.empty_like(t) if want else None
-            for t, want in zip((x, w, b), ctx.wanted, strict=True)
+            paddle.empty_like(t) if want else None for t, want in zip((x, w, b), wants, strict=True)
         )
         _backward(centred, x.data_ptr(), address(w), offset, eps, g.data_ptr(), address(dx),
                   address(dw), address(db), x.size // size, size)  # fmt: skip
@@ -96,7 +94,8 @@ def fits(x: Tensor, *parameters: Tensor | None) -> bool:
 def run(x: Tensor, w: Any, b: Any, offset: float, eps: float, centred: bool) -> Tensor:
     w, b = (None if t is None else _plain(t) for t in (w, b))
     if paddle.is_grad_enabled() and not all(t is None or t.stop_gradient for t in (x, w, b)):
-        return Norm.apply(x.contiguous(), w, b, offset, eps, centred)
+        x = x.contiguous()
+        return Norm.apply(x, w, b, offset, eps, centred, sources(x, w, b))
     return apply(x.contiguous(), w, offset, b, eps, centred)
 
 
