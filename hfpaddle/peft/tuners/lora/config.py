@@ -158,17 +158,17 @@ _NESTED = {
     "use_bdlora": BdLoraConfig,
     "monteclora_config": MontecloraConfig,
 }
-# Settings that change numbers and have no implementation here, with the value that is harmless.
-_UNSUPPORTED: dict[str, Any] = {
-    "velora_config": None,
-    "kasa_config": None,
-    "arrow_config": None,
-    "use_bdlora": None,
-    "monteclora_config": None,
-    "alora_invocation_tokens": None,
-    "use_qalora": False,
-    "megatron_config": None,
-    "target_parameters": None,
+# Settings that change numbers and have no implementation here, with what comes nearest.
+_UNSUPPORTED = {
+    "velora_config": "gradient_checkpointing_enable() saves memory of activations, too",
+    "kasa_config": "use_dora=True or init_lora_weights='pissa'",
+    "arrow_config": "adapter_names of a call, or add_weighted_adapter",
+    "use_bdlora": "plain LoRA",
+    "monteclora_config": "lora_dropout",
+    "alora_invocation_tokens": "`with model.disable_adapter()` for what comes before the tokens",
+    "use_qalora": "LoRA over a model that is loaded with a quantization_config",
+    "megatron_config": "the layers of the model as they are",
+    "target_parameters": "target_modules",
 }
 
 
@@ -315,11 +315,12 @@ class LoraConfig(PeftConfig):
 
     def refuse_unsupported(self) -> None:
         """Raise UnsupportedArgumentError for a setting that would change numbers here."""
-        for name, harmless in _UNSUPPORTED.items():
+        for name, near in _UNSUPPORTED.items():
             value = getattr(self, name)
-            if value and value != harmless:
+            if value:
                 raise UnsupportedArgumentError(
-                    f"LoraConfig: {name}={str(value)[:80]} is not implemented. Leave it out."
+                    f"LoraConfig: {name}={str(value)[:80]} is not implemented. Leave it out; "
+                    f"nearest: {near}."
                 )
 
     def _register_custom_module(self, mapping: dict[type, type]) -> None:
