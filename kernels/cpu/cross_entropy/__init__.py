@@ -25,8 +25,7 @@ class RowLosses(paddle.autograd.PyLayer):
     def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
         rows, size = logits.shape
         losses, tops, totals = (paddle.empty([rows], "float32") for _ in range(3))
-        dense = logits.contiguous()
-        _forward(dense.data_ptr(), labels.data_ptr(), losses.data_ptr(), tops.data_ptr(),
+        _forward(logits.data_ptr(), labels.data_ptr(), losses.data_ptr(), tops.data_ptr(),
                  totals.data_ptr(), rows, size)  # fmt: skip
         ctx.save_for_backward(logits, labels, tops, totals)
         return losses
@@ -41,7 +40,7 @@ class RowLosses(paddle.autograd.PyLayer):
             chosen = paddle.nn.functional.one_hot(labels.clip(min=0), size) * counts
             shares = exponentials / (summed(exponentials) + (1.0 - counts))
             return (shares - chosen) * g.unsqueeze(-1), None
-        logits, g = logits.contiguous(), g.contiguous()
+        g = g.contiguous()
         out = paddle.empty_like(logits)
         _backward(logits.data_ptr(), labels.data_ptr(), tops.data_ptr(), totals.data_ptr(),
                   g.data_ptr(), out.data_ptr(), rows, size)  # fmt: skip
@@ -64,4 +63,4 @@ def cross_entropy_cpu(
 ) -> Tensor:
     keep, labels = labels != ignore_index, labels.astype("int64")
     labels = paddle.where(keep, labels, paddle.full_like(labels, -1))
-    return divided(RowLosses.apply(logits, labels).sum(), keep, num_items)
+    return divided(RowLosses.apply(logits.contiguous(), labels).sum(), keep, num_items)

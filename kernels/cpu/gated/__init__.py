@@ -109,5 +109,7 @@ def fits(gate: Tensor, up: Tensor, act: Callable[[Tensor], Tensor]) -> bool:
 def gated_cpu(gate: Tensor, up: Tensor, act: Callable[[Tensor], Tensor]) -> Tensor:
     number = NUMBERS[activation_name(act) or ""]
     if paddle.is_grad_enabled() and not (gate.stop_gradient and up.stop_gradient):
+        # What recomputation saves loses its strides (Paddle 3.3).
+        gate, up = gate.contiguous(), up.contiguous()
         return Gated.apply(gate, up, number, sources(gate, up))
     return apply(gate, up, number)

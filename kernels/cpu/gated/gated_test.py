@@ -76,3 +76,15 @@ def test_what_is_declined():
     assert ops.gated.choose(a, a, lambda x: x) is ops.gated.reference
     assert ops.gated.choose(a, a[:1], ACTIVATIONS["silu"]) is ops.gated.reference
     assert ops.gated.choose(a, a, ACTIVATIONS["silu"]) is cpu.gated_cpu
+
+
+def test_views_under_recomputation():
+    from hfpaddle.layers.recompute import recompute
+
+    act, gradients = ACTIVATIONS["silu"], []
+    for way in (lambda f, x: f(x), recompute):
+        x = leaf(6, 70)
+        out = way(lambda x: ops.gated(x[:, :35], x[:, 35:], act), x * 2)
+        out = out.sum() + way(lambda x: ops.gated(x.t(), x.t() * 3, act), x * 2).square().sum()
+        gradients.append(paddle.grad(out, x)[0].numpy())
+    np.testing.assert_array_equal(*gradients)
