@@ -52,3 +52,14 @@ def test_gradient_towards_a_result_on_the_way():
     out = ops.rms_norm(middle * 2, w).square().sum()
     (gradient,) = paddle.grad(out, middle)
     assert gradient.shape == [3, 40]
+
+
+@pytest.mark.parametrize("asked", range(3))
+def test_attention_towards_one_input(asked):
+    def out(q, k, v):
+        return ops.attention(q * 1, k * 1, v * 1, scale=0.25, need_weights=False)[0].square().sum()
+
+    leaves = [[leaf(1, n, 8, 16, seed=n) for n in (4, 2, 2)] for _ in range(2)]
+    (got,) = paddle.grad(out(*leaves[0]), leaves[0][asked])
+    out(*leaves[1]).backward()
+    np.testing.assert_allclose(got.numpy(), leaves[1][asked].grad.numpy(), rtol=1e-5, atol=1e-6)

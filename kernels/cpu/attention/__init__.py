@@ -19,6 +19,7 @@ from paddle.autograd import PyLayer
 from hfpaddle import ops
 from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.core.op import implements
+from hfpaddle.kernels.cpu.autograd import sources, wanted
 from hfpaddle.kernels.cpu.library import library
 
 FAR = 1 << 30  # a window that hides nothing
@@ -157,8 +158,8 @@ class Fused(PyLayer):
     """Saves its inputs, output and two numbers a query and head."""
 
     @staticmethod
-    def forward(ctx, q, k, v, call):
-        ctx.call, ctx.wanted = call, [not t.stop_gradient for t in (q, k, v)]
+    def forward(ctx, q, k, v, call, places):
+        ctx.call, ctx.places = call, places
         # What recomputation saves loses its strides (Paddle 3.3), so save what has none of its own.
         ctx.turned = [not t.is_contiguous() for t in (q, k, v)]
         saved = [
@@ -185,12 +186,13 @@ class Fused(PyLayer):
         grads = [turn(paddle.empty(shape, "float32")) for shape in shapes]
         views = (view(turn(t), kept) for t in (out, dout))
         _backward(described, *views, norms.data_ptr(), *(view(t, kept) for t in grads))
-        return tuple(g if wanted else None for g, wanted in zip(grads, ctx.wanted, strict=True))
+        wants = wanted(ctx.places)
+        return tuple(g if want else None for g, want in zip(grads, wants, strict=True))
 
 
 def run(call: Call, q: paddle.Tensor, k: paddle.Tensor, v: paddle.Tensor) -> paddle.Tensor:
     if paddle.is_grad_enabled() and not all(t.stop_gradient for t in (q, k, v)):
-        return Fused.apply(q, k, v, call)
+        return Fused.apply(q, k, v, call, sources(q, k, v))
     return forward(call, q, k, v, need_norms=False)[0]
 
 
