@@ -20,7 +20,7 @@ from hfpaddle.transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/quick-start.md", "docs/generation.md", "docs/loading.md",
-         "docs/training.md")  # fmt: skip
+         "docs/training.md", "docs/peft.md")  # fmt: skip
 WORDS = "<pad> <s> </s> <unk> [MASK] The the sea is a paddle capital of France good bad one another"
 
 
