@@ -112,6 +112,15 @@ class Generator:
         self._normal = float(fields["normal"]) if fields["has_normal"] else None
         return self
 
+    def twister(self) -> tuple[np.ndarray, int]:
+        """Its own words, uint32 ``[624]``, a copy, and how many of them are used up."""
+        state: Any = self._engine.get_state(legacy=False)
+        return state["state"]["key"], state["state"]["pos"]
+
+    def set_twister(self, key: np.ndarray, position: int) -> None:
+        """Go on from words that :meth:`twister` returned and someone else counted on."""
+        self._engine.set_state(("MT19937", key, position, 0, 0.0))
+
     # Integers
 
     def random_u32(self, n: int) -> np.ndarray:

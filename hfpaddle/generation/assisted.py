@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 from transformers import GenerationConfig
 
+from hfpaddle import ops
 from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.core.rng import default_generator
 from hfpaddle.generation.candidate_generator import (
@@ -22,9 +23,9 @@ from hfpaddle.generation.candidate_generator import (
     fit_token_types,
 )
 from hfpaddle.generation.output import GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput
-from hfpaddle.generation.sampling import Record, draw
-from hfpaddle.generation.tensors import host_softmax
+from hfpaddle.generation.sampling import Record
 from hfpaddle.layers.cache import StaticCache
+from hfpaddle.ops.sampling import host_softmax
 
 
 def speculative_sampling(
@@ -228,7 +229,7 @@ class AssistedMixin:
         if config.do_sample and draft_logits is not None:
             return speculative_sampling(guesses, draft_logits, logits, weight)
         if config.do_sample:
-            chosen = draw(logits[0], 1).squeeze(1).tolist()
+            chosen = ops.draw(logits[0], 1).squeeze(1).tolist()
         elif weight is not None and draft_logits is not None:
             chosen = _ensemble_argmax(logits, draft_logits, weight)
         else:

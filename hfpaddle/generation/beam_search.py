@@ -14,11 +14,12 @@ from typing import Any
 import paddle
 from transformers import GenerationConfig
 
+from hfpaddle import ops
 from hfpaddle.generation.output import (
     GenerateBeamDecoderOnlyOutput,
     GenerateBeamEncoderDecoderOutput,
 )
-from hfpaddle.generation.sampling import Record, draw
+from hfpaddle.generation.sampling import Record
 from hfpaddle.generation.tensors import arange, full, gather, log_softmax, topk
 
 OUT = -1e9
@@ -104,7 +105,7 @@ class Search:
         totals = unflat(log_probs, self.batch) + self.running.scores.unsqueeze(-1)
         totals = totals.reshape([self.batch, -1])
         if self.config.do_sample:
-            index = draw(totals, self.kept)
+            index = ops.draw(totals, self.kept)
             scores = gather(totals, index)
         else:
             scores, index = topk(totals, self.kept)

@@ -15,7 +15,8 @@ from transformers.utils import is_sklearn_available
 
 from hfpaddle.generation.logits_process import LogitsProcessorList, MinLengthLogitsProcessor
 from hfpaddle.generation.preparation import is_tensor, ones_after, positions_after
-from hfpaddle.generation.tensors import full, host_softmax
+from hfpaddle.generation.tensors import full
+from hfpaddle.ops.sampling import host_softmax
 
 _LOWEST = float(np.finfo(np.float32).min)
 

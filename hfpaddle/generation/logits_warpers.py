@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 
+from hfpaddle import ops
 from hfpaddle.generation.logits_base import LogitsProcessor, positive_int
 from hfpaddle.generation.tensors import (
     NEG_INF,
@@ -63,11 +64,7 @@ class TopPLogitsWarper(LogitsProcessor):
         self.min_tokens_to_keep = positive_int("min_tokens_to_keep", min_tokens_to_keep)
 
     def __call__(self, input_ids: paddle.Tensor, scores: paddle.Tensor) -> paddle.Tensor:
-        order = paddle.argsort(scores, axis=-1)
-        remove = cumulative(softmax(gather(scores, order))) <= 1 - self.top_p
-        keep_from = max(scores.shape[-1] - self.min_tokens_to_keep, 0)
-        remove[:, keep_from:] = False
-        return fill(scores, mark(scores.shape, order, remove), self.filter_value)
+        return ops.keep_top_p(scores, self.top_p, self.filter_value, self.min_tokens_to_keep)
 
 
 class TopKLogitsWarper(LogitsProcessor):
@@ -80,8 +77,7 @@ class TopKLogitsWarper(LogitsProcessor):
         self.filter_value, self.min_tokens_to_keep = filter_value, min_tokens_to_keep
 
     def __call__(self, input_ids: paddle.Tensor, scores: paddle.Tensor) -> paddle.Tensor:
-        least = topk(scores, min(self.top_k, scores.shape[-1]))[0][:, -1:]
-        return fill(scores, scores < least, self.filter_value)
+        return ops.keep_top_k(scores, min(self.top_k, scores.shape[-1]), self.filter_value)
 
 
 class TopHLogitsWarper(LogitsProcessor):

@@ -10,19 +10,9 @@ from typing import Any
 import paddle
 from transformers import GenerationConfig
 
-from hfpaddle.core.rng import default_generator
+from hfpaddle import ops
 from hfpaddle.generation.output import GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput
-from hfpaddle.generation.tensors import beside, full, host_softmax
-
-
-def draw(scores_BV: paddle.Tensor, num_samples: int) -> paddle.Tensor:
-    """Draw ``num_samples`` different tokens a row: int64 ``[B, num_samples]``.
-
-    Drawn on the host from the seeded default generator, so that a seed gives the same tokens on
-    every device, and those of the original on CPU.
-    """
-    chosen = default_generator.multinomial(host_softmax(scores_BV), num_samples)
-    return paddle.to_tensor(chosen, place=scores_BV.place)
+from hfpaddle.generation.tensors import beside, full
 
 
 class Record:
@@ -132,7 +122,7 @@ class SamplingMixin:
             record.add_states(step)
             del step
             if config.do_sample:
-                tokens = draw(scores, 1).squeeze(1)
+                tokens = ops.draw(scores, 1).squeeze(1)
             else:
                 tokens = paddle.argmax(scores, axis=-1)
             if pads:

@@ -135,10 +135,3 @@ def topk(x: paddle.Tensor, k: int) -> tuple[paddle.Tensor, paddle.Tensor]:
     """Largest ``k`` of the last axis and their places, ties in the original's order on CPU."""
     values, index = paddle.topk(x, k, axis=-1)
     return values, index
-
-
-def host_softmax(scores: paddle.Tensor) -> np.ndarray:
-    """Return float32 probabilities on the host, where they are drawn from."""
-    s = scores.astype("float32").numpy()
-    e = np.exp(s - s.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)

@@ -15,15 +15,19 @@ from hfpaddle.ops.norm import layer_norm, rms_norm
 from hfpaddle.ops.packed_attention import packed_attention
 from hfpaddle.ops.quantized import quantized_linear, quantized_rows
 from hfpaddle.ops.rotary import rotary
+from hfpaddle.ops.sampling import draw, keep_top_k, keep_top_p
 
 __all__ = [
     "Visibility",
     "adam_",
     "attention",
     "cross_entropy",
+    "draw",
     "dropout",
-    "gated",
     "experts",
+    "gated",
+    "keep_top_k",
+    "keep_top_p",
     "layer_norm",
     "linear",
     "packed_attention",

@@ -17,7 +17,7 @@ library = sys.modules["hfpaddle.kernels.cpu.library"]
 
 pytestmark = pytest.mark.unit
 
-OPS = ("cross_entropy", "experts", "gated", "norm", "optimizer", "rotary")
+OPS = ("cross_entropy", "experts", "gated", "norm", "optimizer", "rotary", "sampling")
 
 
 def levels():
