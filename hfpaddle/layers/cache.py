@@ -85,6 +85,17 @@ class Room:
         self.capacity = self.length + more + max(self.SPARE, self.length // 4)
         self.keys, self.values = self._with_space(keys), self._with_space(values)
 
+    @classmethod
+    def empty(cls, rows: int, heads: int, size: int, tokens: int, like: paddle.Tensor) -> Room:
+        """Return room for ``tokens`` and some more, with the dtype and device of ``like``."""
+        room = cls.__new__(cls)
+        room.length, room.capacity = 0, tokens + max(cls.SPARE, tokens // 4)
+        shape = [rows, heads, room.capacity, size]
+        room.keys, room.values = (
+            paddle.zeros(shape, dtype=like.dtype).to(like.place) for _ in range(2)
+        )
+        return room
+
     def _with_space(self, held: paddle.Tensor) -> paddle.Tensor:
         B, K, _, D = held.shape
         space = paddle.zeros([B, K, self.capacity - self.length, D], dtype=held.dtype)
@@ -142,6 +153,13 @@ class DynamicLayer(CacheLayerMixin):
             self._keys = self._values = None
             self._room = room
         return room
+
+    def open(self, rows: int, heads: int, size: int, tokens: int, like: paddle.Tensor) -> Room:
+        """Return room for the first ``tokens``: ``rows`` of ``heads`` of ``size``."""
+        self.lazy_initialization(like, like)
+        self._keys = self._values = None
+        self._room = Room.empty(rows, heads, size, tokens, like)
+        return self._room
 
     def appended(self, tokens: int) -> None:
         """Count tokens that were written into the room behind those held."""

@@ -1,7 +1,8 @@
-"""A step of generation: every decoder block for a few new tokens in one call of C++.
+"""Inference with a decoder: all its blocks in one call of C++, for a prompt or a few new tokens.
 
-What it saves is not arithmetic, which the reading of the weights hides, but some 25 small Paddle
-ops a block at 3 to 20 microseconds each, and the copy of the cache that each new token costs.
+In a step of generation it saves some 25 small Paddle ops a block at 3 to 20 microseconds each, and
+the copy of the cache that each new token costs. For a prompt it saves passes over the activations,
+and multiplies with weights as they are stored.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.blocks.layout import Block, Compiled, compile_blocks
 from hfpaddle.kernels.cpu.library import library
-from hfpaddle.layers.cache import DynamicLayer, DynamicSlidingWindowLayer
+from hfpaddle.layers.cache import DynamicLayer, DynamicSlidingWindowLayer, Room
 
-MOST_TOKENS = 8
+GROWING = (DynamicLayer, DynamicSlidingWindowLayer)
 
 _blocks = library().hf_blocks  # type: ignore[union-attr]
 _blocks.argtypes = [ctypes.POINTER(Block), ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 3]
@@ -28,26 +29,30 @@ _blocks.restype = None
 _compiled: weakref.WeakKeyDictionary[Any, Compiled | None] = weakref.WeakKeyDictionary()
 
 
-def a_step(x: paddle.Tensor, blocks: Any, state: Any) -> bool:
-    """Whether the kernel runs this call: inference on a few tokens behind those in a cache."""
-    B, S, _ = x.shape
-    if not 0 < B * S <= MOST_TOKENS or paddle.is_grad_enabled() or not len(blocks):
+def infers(x: paddle.Tensor, blocks: Any, state: Any) -> bool:
+    """Whether the kernel runs this call: inference on causal text, with a growing cache or none."""
+    if not x.size or paddle.is_grad_enabled() or not len(blocks) or blocks[0].training:
         return False
-    if state.attentions is not None or state.cache is None or state.extra or blocks[0].training:
-        return False
-    layers = getattr(state.cache, "layers", ())
-    if len(layers) != len(blocks) or not all(_can_grow(layer) for layer in layers):
+    if state.attentions is not None or state.extra or not _can_grow(state.cache, len(blocks)):
         return False
     if not all(_plain(mask) for mask in state.masks.values()):
         return False
     return _compile(blocks) is not None
 
 
-def _can_grow(layer: Any) -> bool:
-    if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) or not layer.is_initialized:
+def _can_grow(cache: Any, count: int) -> bool:
+    if cache is None:
+        return True
+    layers = getattr(cache, "layers", ())
+    if len(layers) != count:
         return False
-    recording = getattr(layer, "record_past", False)
-    return layer.get_seq_length() > 0 and layer.dtype == paddle.float32 and not recording
+    for layer in layers:
+        if type(layer) not in GROWING or getattr(layer, "record_past", False):
+            return False
+        if layer.is_initialized and layer.dtype != paddle.float32:
+            return False
+    # All are empty, or none is.
+    return len({layer.get_seq_length() > 0 for layer in layers}) == 1
 
 
 def _plain(mask: Any) -> bool:
@@ -63,30 +68,45 @@ def _compile(blocks: Any) -> Compiled | None:
     return known
 
 
-@implements(ops.run_blocks, name="cpu", devices=("cpu",), dtypes=("float32",), accepts=a_step,
+@implements(ops.run_blocks, name="cpu", devices=("cpu",), dtypes=("float32",), accepts=infers,
             rtol={"float32": 1e-4})  # fmt: skip
 def run_blocks_cpu(x: paddle.Tensor, blocks: Any, state: Any) -> paddle.Tensor:
-    compiled = _compiled[blocks]  # which `a_step` has looked at
+    compiled = _compiled[blocks]  # which `infers` has looked at
     assert compiled is not None
     B, S, H = x.shape
     x = x.clone().contiguous()
     kept: list[Any] = []  # what the pointers point to
     shared = {kind: _shared(state, kind, kept) for kind in state.masks}
-    layers = state.cache.layers
-    for block, recipe, layer in zip(compiled.blocks, compiled.recipes, layers, strict=True):
-        room = layer.reserve(S)
+    rooms = _rooms(state.cache, compiled, x)
+    visible = {}
+    for block, recipe, room in zip(compiled.blocks, compiled.recipes, rooms, strict=True):
         block.keys, block.values = room.keys.data_ptr(), room.values.data_ptr()
         block.capacity, block.held = room.capacity, room.length
-        mask, cos, sin, pairs, rows = shared[recipe.attention.layer_type]
+        kind = recipe.attention.layer_type
+        mask, block.cos, block.sin, pairs, block.angle_rows = shared[kind]
         block.window = mask.window or 0
-        block.cos, block.sin = cos, sin
         block.pairs = 0 if recipe.attention.rope is None else pairs
-        block.angle_rows = rows
-        block.visible = _visible(mask, room.length + S, kept)
-    _blocks(compiled.array, len(layers), x.data_ptr(), B, S, H)
-    for layer in layers:
+        if (kind, room.length) not in visible:
+            visible[kind, room.length] = _visible(mask, room.length + S, kept)
+        block.visible = visible[kind, room.length]
+    compiled.refresh()
+    _blocks(compiled.array, len(rooms), x.data_ptr(), B, S, H)
+    for layer in () if state.cache is None else state.cache.layers:
         layer.appended(S)
     return x
+
+
+def _rooms(cache: Any, compiled: Compiled, x: paddle.Tensor) -> list[Room]:
+    """Return where each block finds and puts keys and values."""
+    B, S, _ = x.shape
+    sizes = [(r.attention.kv_heads, r.attention.head_dim) for r in compiled.recipes]
+    if cache is None:  # blocks run one after another and may use the same room
+        rooms = {size: Room.empty(B, *size, S, x) for size in set(sizes)}
+        return [rooms[size] for size in sizes]
+    if cache.layers[0].get_seq_length():
+        return [layer.reserve(S) for layer in cache.layers]
+    pairs = zip(cache.layers, sizes, strict=True)
+    return [layer.open(B, *size, S, x) for layer, size in pairs]
 
 
 def _shared(state: Any, kind: str, kept: list[Any]) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@
 #include "../common/exports.h"
 #include "../common/parallel.h"
 #include "../common/simd.h"
+#include "../linear/gemm.h"
 
 namespace hf {
 namespace {
@@ -123,6 +124,80 @@ void attend(const Block& b, const float* q, const float* keys, const float* valu
   }
 }
 
+// The same for many queries: those of `count` tokens from `begin` on, in all heads that share a key
+// head. Scores are products with the keys, and results products with the values.
+class Attention {
+ public:
+  void run(const Block& b, const float* queries, int64_t query_stride, const float* keys,
+           const float* values, const uint8_t* visible, int64_t begin, int64_t count, float* out,
+           int64_t out_stride) {
+    const int64_t D = b.head_dim, G = b.heads / b.kv_heads, rows = G * count;
+    const int64_t last = b.held + begin + count - 1;
+    const int64_t first = first_seen(b, b.held + begin), depth = last - first + 1;
+    const int64_t wide = (depth + W - 1) / W * W;
+    rows_.resize(rows);
+    inverse_.resize(rows);
+    scores_.resize(rows * wide);
+    results_.resize(rows * D);
+    for (int64_t i = 0; i < rows; ++i) {
+      rows_[i].f32 = queries + (begin + i % count) * query_stride + i / count * D;
+    }
+    Matrix k{};
+    k.data = keys + first * D;
+    k.rows = depth, k.cols = D, k.kind = F32;
+    gemm(k, rows_.data(), rows, scores_.data(), wide, 0, depth);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t at = b.held + begin + i % count;
+      inverse_[i] = weights(b, scores_.data() + i * wide, visible ? visible + first : nullptr,
+                            first_seen(b, at) - first, at - first + 1, wide);
+    }
+    weigh(scores_.data(), wide, rows, depth, values + first * D, D, results_.data(), D);
+    for (int64_t i = 0; i < rows; ++i) {
+      float* to = out + (begin + i % count) * out_stride + i / count * D;
+      for (int64_t d = 0; d < D; ++d) to[d] = results_[i * D + d] * inverse_[i];
+    }
+  }
+
+ private:
+  static int64_t first_seen(const Block& b, int64_t at) {
+    return b.window && at >= b.window ? at - b.window + 1 : 0;
+  }
+
+  // Turn a row of scores into weights, zeros outside [begin, end); return what they are to be
+  // multiplied with so that they sum to one.
+  static float weights(const Block& b, float* s, const uint8_t* visible, int64_t begin,
+                       int64_t end, int64_t wide) {
+    const int64_t upto = (end + W - 1) / W * W;
+    for (int64_t t = begin / W * W; t < upto; t += W) {
+      vf v = load(s + t) * b.scale;
+      store(s + t, b.softcap > 0 ? tanh(v / b.softcap) * b.softcap : v);
+    }
+    std::fill(s + begin / W * W, s + begin, -__builtin_inff());
+    std::fill(s + end, s + upto, -__builtin_inff());
+    for (int64_t t = begin; visible && t < end; ++t) {
+      if (!visible[t]) s[t] = -__builtin_inff();
+    }
+    vf most = splat(-__builtin_inff()), total{};
+    for (int64_t t = begin / W * W; t < upto; t += W) most = vmax(most, load(s + t));
+    const float top = max(most);
+    std::fill(s, s + begin / W * W, 0.0f);
+    std::fill(s + upto, s + wide, 0.0f);
+    if (top == -__builtin_inff()) {
+      std::fill(s, s + upto, 0.0f);
+      return 0.0f;
+    }
+    for (int64_t t = begin / W * W; t < upto; t += W) {
+      vf e = exp(load(s + t) - top);
+      store(s + t, e);
+      total += e;
+    }
+    return 1.0f / sum(total);
+  }
+
+  std::vector<Activation> rows_;
+  std::vector<float> scores_, results_, inverse_;
+};
+
 // The buffers of one call: shared by the team, and each thread's own.
 struct Shared {
   std::vector<float> qkv, attended, added, hidden;
@@ -158,6 +233,7 @@ class Worker {
   // The rows of `from` as the product reads them, normed; each thread prepares its own.
   const Activation* prepare(const float* from, int64_t stride, int64_t cols, const Norm* norm,
                             bool integer) {
+    integer = integer && (rows_ < GEMM_TOKENS || gemm_rounds(I8));
     int64_t wide = padded(cols), words = integer ? activation_words(cols) : 0;
     normed_.resize(rows_ * wide);
     activations_.resize(rows_);
@@ -176,7 +252,11 @@ class Worker {
 
   // This thread's rows of a product, into columns of out.
   void multiply(const Matrix& w, const Activation* x, float* out, int64_t stride, Range r) {
-    product(w, x, static_cast<int>(rows_), out, stride, r.begin, r.end);
+    if (rows_ >= GEMM_TOKENS) {
+      gemm(w, x, rows_, out, stride, r.begin, r.end);
+    } else {
+      product(w, x, static_cast<int>(rows_), out, stride, r.begin, r.end);
+    }
   }
 
   void attention_inputs(const Block& b) {
@@ -222,6 +302,7 @@ class Worker {
 
   void attention(const Block& b) {
     const int64_t D = b.head_dim, N = b.heads, K = b.kv_heads;
+    if (S_ >= GEMM_TOKENS) return attention_of_many(b);
     scores_.resize(b.held + S_ + W);
     Range mine = share(rows_ * N, thread_, team_);
     for (int64_t task = mine.begin; task < mine.end; ++task) {
@@ -231,6 +312,20 @@ class Worker {
       const uint8_t* visible = b.visible ? b.visible + sequence * (b.held + S_) : nullptr;
       attend(b, s_.qkv.data() + r * s_.qkv_size + n * D, b.keys + at, b.values + at, visible, first,
              last, scores_.data(), s_.attended.data() + r * s_.attended_size + n * D);
+    }
+  }
+
+  void attention_of_many(const Block& b) {
+    const int64_t D = b.head_dim, K = b.kv_heads, G = b.heads / K;
+    const int64_t each = std::max<int64_t>(4, 96 / G), parts = (S_ + each - 1) / each;
+    // In turns, the longest first: a later query sees more keys.
+    for (int64_t task = thread_; task < batch_ * K * parts; task += team_) {
+      int64_t begin = (parts - 1 - task / (batch_ * K)) * each, sequence = task % (batch_ * K) / K;
+      int64_t k = task % K, at = (sequence * K + k) * b.capacity * D, row = sequence * S_;
+      many_.run(b, s_.qkv.data() + row * s_.qkv_size + k * G * D, s_.qkv_size, b.keys + at,
+                b.values + at, b.visible ? b.visible + sequence * (b.held + S_) : nullptr, begin,
+                std::min(each, S_ - begin),
+                s_.attended.data() + row * s_.attended_size + k * G * D, s_.attended_size);
     }
   }
 
@@ -282,10 +377,20 @@ class Worker {
   Barrier& barrier_;
   std::vector<float> normed_, words_, scores_, gate_;
   std::vector<Activation> activations_;
+  Attention many_;
 };
 
 }  // namespace
 }  // namespace hf
+
+HF_EXPORT void hf_widen(const hf::Widening* vectors, int64_t count) {
+  for (const hf::Widening* v = vectors; v != vectors + count; ++v) {
+    hf::Matrix m{};
+    m.data = v->source;
+    m.rows = 1, m.cols = v->count, m.kind = static_cast<int32_t>(v->kind);
+    hf::dequantize_row(m, 0, v->to);
+  }
+}
 
 // x [batch * tokens, width] float32, in and out.
 HF_EXPORT void hf_blocks(const hf::Block* blocks, int64_t count, float* x, int64_t batch,

@@ -26,4 +26,11 @@ struct Block {
   float scale, softcap, residual;  // softcap 0: none; residual multiplies what a part adds
 };
 
+// A small vector stored as F16 or BF16, and where its float32 goes.
+struct Widening {
+  const void* source;
+  float* to;
+  int64_t count, kind;
+};
+
 }  // namespace hf

@@ -7,6 +7,7 @@ from typing import Any
 
 import paddle
 
+from hfpaddle.kernels.cpu.library import library
 from hfpaddle.kernels.cpu.linear.matrix import KINDS, Matrix, quantized_matrix, reads
 from hfpaddle.layers.quantized import QuantizedLinear
 from hfpaddle.layers.recipe import (
@@ -59,6 +60,24 @@ class Block(ctypes.Structure):
     ]
 
 
+class Widening(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("source", "to")),
+        *((name, ctypes.c_int64) for name in ("count", "kind")),
+    ]
+
+
+_widen = library().hf_widen  # type: ignore[union-attr]
+_widen.argtypes = [ctypes.POINTER(Widening), ctypes.c_int64]
+_widen.restype = None
+
+
+def _widening(pair: tuple[paddle.Tensor, paddle.Tensor]) -> Widening:
+    source, to = pair
+    kind = KINDS[str(source.dtype).removeprefix("paddle.")]
+    return Widening(source.data_ptr(), to.data_ptr(), source.size, kind)
+
+
 class Compiled:
     """The blocks of one model as the C++ side reads them, with what they were read from."""
 
@@ -66,11 +85,11 @@ class Compiled:
         self.recipes = recipes
         self.array = (Block * len(recipes))()
         self.blocks = list(self.array)  # an item of the array is a new object at each access
-        self._copies: list[tuple[paddle.Tensor, int, paddle.Tensor]] = []
+        self._copies: list[tuple[paddle.Tensor, paddle.Tensor]] = []
         for block, recipe in zip(self.blocks, recipes, strict=True):
             self._fill(block, recipe)
         layers = [stack, *(layer for recipe in recipes for layer in recipe.layers)]
-        self._versions = [version for _, version, _ in self._copies]
+        self._widening = (Widening * len(self._copies))(*map(_widening, self._copies))
         self._read = [tensor for recipe in recipes for tensor in tensors_of(recipe)]
         self._addresses = [tensor.data_ptr() for tensor in self._read]
         self._hooks = hooks_of(layers)
@@ -80,12 +99,9 @@ class Compiled:
     def fresh(self) -> bool:
         """Whether layers and parameters are those that were read, and no layer has a hook.
 
-        An adapter replaces layers; training changes parameters in place, which is seen through
-        their addresses, save for those of which copies were made.
+        An adapter replaces layers; training changes parameters where they are.
         """
         if any(self._hooks) or any(tuple(d.values()) != kept for d, kept in self._held):
-            return False
-        if [tensor._inplace_version() for tensor, _, _ in self._copies] != self._versions:
             return False
         return list(map(paddle.Tensor.data_ptr, self._read)) == self._addresses
 
@@ -127,12 +143,17 @@ class Compiled:
         return Matrix(start, None, None, at, recipe.end - recipe.begin, cols, kind, 0)
 
     def _float32(self, tensor: paddle.Tensor) -> paddle.Tensor:
-        """Small vectors are read as float32; copies are kept of those stored smaller."""
+        """Small vectors are read as float32; those stored smaller are copied before each run."""
         if tensor.dtype == paddle.float32:
             return tensor
         copy = tensor.detach().astype("float32")
-        self._copies.append((tensor, tensor.inplace_version, copy))
+        self._copies.append((tensor, copy))
         return copy
+
+    def refresh(self) -> None:
+        """Take the copies anew: some changes in place leave no mark on a tensor."""
+        if self._copies:
+            _widen(self._widening, len(self._copies))
 
 
 def compile_blocks(blocks: Any) -> Compiled | None:
@@ -150,6 +171,6 @@ def _runs(recipe: BlockRecipe) -> bool:
 def _readable(layer: Any) -> bool:
     if isinstance(layer, QuantizedLinear):
         return reads(layer.stored, layer.cols, layer.weight, layer.scales, layer.zeros)
-    weights = [p for p in layer._parameters.values() if p is not None and p.ndim == 2]
+    weights = [p for p in layer._parameters.values() if p is not None]
     stored = all(str(w.dtype).removeprefix("paddle.") in KINDS for w in weights)
     return stored and all(w.is_contiguous() for w in weights)

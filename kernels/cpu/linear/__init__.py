@@ -1,6 +1,7 @@
-"""The product with a weight for a few tokens, limited by how fast weights come from memory.
+"""The product with a weight as it is stored, widened in registers or, for many tokens, in caches.
 
-Widening a bfloat16 weight to float32 first, as the reference does, moves five times its bytes.
+For a few tokens the time is that of reading the weight. Widening a bfloat16 weight to float32
+first, as the reference does, moves five times its bytes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,7 @@ from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.library import library
 from hfpaddle.kernels.cpu.linear.matrix import Matrix, matrix
 
-# Beyond so many tokens a product is limited by arithmetic, which Paddle's own does better.
-MOST_TOKENS = 8
-
-# Storage formats. Paddle's own product with a float32 weight is at the memory's limit already.
+# Storage formats. Paddle's own product with a float32 weight is at the limits already.
 STORED = (paddle.bfloat16, paddle.float16)
 
 _linear = library().hf_linear  # type: ignore[union-attr]
@@ -25,15 +23,14 @@ _linear.argtypes = [ctypes.POINTER(Matrix), ctypes.c_void_p, ctypes.c_void_p, ct
 _linear.restype = None
 
 
-def few_tokens(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor | None = None) -> bool:
-    """Whether this implementation takes the call: inference on at most `MOST_TOKENS` rows."""
+def infers(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor | None = None) -> bool:
+    """Whether this implementation takes the call: inference with a weight in a half type."""
     if paddle.is_grad_enabled() and not (x.stop_gradient and weight.stop_gradient):
         return False
-    rows = x.size // x.shape[-1] if x.shape[-1] else 0
-    return 0 < rows <= MOST_TOKENS and weight.dtype in STORED and x.shape[-1] == weight.shape[1]
+    return weight.dtype in STORED and x.size > 0 and x.shape[-1] == weight.shape[1]
 
 
-@implements(ops.linear, name="cpu", devices=("cpu",), dtypes=("float32",), accepts=few_tokens,
+@implements(ops.linear, name="cpu", devices=("cpu",), dtypes=("float32",), accepts=infers,
             rtol={"float32": 1e-5})  # fmt: skip
 def linear_cpu(
     x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor | None = None

@@ -3,7 +3,7 @@
 
 #include "../common/exports.h"
 #include "../common/parallel.h"
-#include "matrix.h"
+#include "gemm.h"
 
 using namespace hf;
 
@@ -11,7 +11,9 @@ using namespace hf;
 HF_EXPORT void hf_linear(const Matrix* w, const float* x, float* y, int64_t tokens) {
   thread_local std::vector<float> words;
   std::vector<Activation> rows(tokens);
-  int64_t each = is_integer(w->kind) ? activation_words(w->cols) : 0;
+  const bool many = tokens >= GEMM_TOKENS;
+  const bool rounds = is_integer(w->kind) && (!many || gemm_rounds(w->kind));
+  int64_t each = rounds ? activation_words(w->cols) : 0;
   words.resize(tokens * each);
   for (int64_t m = 0; m < tokens; ++m) {
     rows[m] = activation(x + m * w->cols, words.data() + m * each, w->cols);
@@ -24,6 +26,7 @@ HF_EXPORT void hf_linear(const Matrix* w, const float* x, float* y, int64_t toke
   threads = worth < threads ? static_cast<int>(worth) : threads;
   parallel(threads, [&](int thread, int team) {
     Range r = share(w->rows, thread, team, 8);
+    if (many) return gemm(*w, rows.data(), tokens, y, w->rows, r.begin, r.end);
     product(*w, rows.data(), static_cast<int>(tokens), y, w->rows, r.begin, r.end);
   });
 }
@@ -41,3 +44,6 @@ HF_EXPORT void hf_rows(const Matrix* w, const int64_t* ids, int64_t count, float
     }
   });
 }
+
+// Whether many tokens of a kind are rounded to 8 bits, as few are.
+HF_EXPORT int hf_rounds(int32_t kind) { return gemm_rounds(kind); }

@@ -1,9 +1,9 @@
 """Products with weights of 8 and 4 bits, read as they are stored.
 
-For a few tokens the time is the bytes of the weights over the memory's bandwidth, so the stored
-form is multiplied directly (`hf_linear`), with activations rounded to 8 bits in groups of 32. For
-many it is arithmetic: the weight is unpacked to float32, by all threads, for Paddle's own product,
-and nothing is rounded.
+The stored form is multiplied directly (`hf_linear`), with activations rounded to 8 bits in groups
+of 32: for a few tokens that saves bytes, which limit them, and for many arithmetic. Levels without
+VNNI unpack a panel of rows at a time to float32 for many tokens, and round nothing. Where gradients
+are wanted the weight is unpacked, by all threads, for Paddle's own product.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import paddle
 from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.library import library
-from hfpaddle.kernels.cpu.linear import MOST_TOKENS, _linear
+from hfpaddle.kernels.cpu.linear import _linear
 from hfpaddle.kernels.cpu.linear.matrix import Matrix, quantized_matrix, reads
 from hfpaddle.ops.quantized import Format, check_ids
 
@@ -55,7 +55,7 @@ def quantized_linear_cpu(
     learning = paddle.is_grad_enabled() and not (
         x.stop_gradient and (bias is None or bias.stop_gradient)
     )
-    if learning or tokens > MOST_TOKENS:
+    if learning:
         return _unpacked(x, weight, scales, zeros, bias, stored)
     x = x.contiguous()
     bias = None if bias is None else bias.astype("float32").contiguous()

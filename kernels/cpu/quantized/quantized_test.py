@@ -62,16 +62,17 @@ def rounded(x: paddle.Tensor) -> paddle.Tensor:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("shape", [(1,), (2, 3), (3, 7)])
+@pytest.mark.parametrize("shape", [(1,), (2, 3), (2, 8), (3, 7), (40,)])
 def test_products(case, shape):
     stored, *parts = CASES[case]()
     cols = 256 if case.endswith("_K") else COLS
     paddle.seed(1)
     x, bias = paddle.randn([*shape, cols]), paddle.randn([ROWS])
-    few = np.prod(shape) <= cpu.MOST_TOKENS
+    # Where there is no VNNI, many tokens meet weights unpacked to float32.
+    rounds = np.prod(shape) < 17 or cpu.library().hf_rounds(3)
     with paddle.no_grad(), hfpaddle.kernels.use(quantized_linear="cpu"):
         got = ops.quantized_linear(x, *parts, bias, stored)
-    inputs = rounded(x) if few else x
+    inputs = rounded(x) if rounds else x
     want = ops.quantized_linear.reference(inputs, *parts, bias, stored)
     error = (got - want).abs().max() / want.abs().max()
     assert got.shape == want.shape and error < 2e-5
@@ -124,5 +125,6 @@ def test_large_tables_are_unpacked_in_parts(monkeypatch):
     stored, *parts = CASES["Q8_0"]()
     layer = QuantizedLinear(stored, COLS, parts[0], bias=paddle.randn([ROWS]))
     x = paddle.randn([9, COLS])
+    x.stop_gradient = False
     want = paddle.matmul(x, layer.dequantize(), transpose_y=True) + layer.bias
     np.testing.assert_allclose(layer(x), want, rtol=1e-5, atol=1e-5)
