@@ -60,5 +60,6 @@ def with_alibi(mask: AttentionMask, alibi_BNT: paddle.Tensor) -> AttentionMask:
         packing = mask.packing
         mask.key_bias = alibi_BNT if packing is None else alibi_BNT[:, :, : packing.longest]
         return mask
-    bias = mask.dense(alibi_BNT.place) + alibi_BNT.unsqueeze(2)
+    dense = mask.dense(alibi_BNT.place)
+    bias = alibi_BNT.unsqueeze(2) if dense is None else dense + alibi_BNT.unsqueeze(2)
     return AttentionMask(mask.queries, mask.keys, bias=bias)

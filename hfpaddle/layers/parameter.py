@@ -101,7 +101,7 @@ def truncated_normal(std: float, cutoff: float) -> Callable[[list[int]], np.ndar
     def draw(shape: list[int]) -> np.ndarray:
         limit, dtype = np.float32(cutoff * std), drawing_dtype()
         if dtype != "float32":
-            limit = round_to(limit.reshape([1]), dtype)[0]
+            limit = round_to(np.array([limit]), dtype)[0]
         values = normal(std)(shape)
         while (beyond := np.abs(values) > limit).any():
             values = np.where(beyond, normal(std)(shape), values)

@@ -162,8 +162,11 @@ class RotaryEmbedding(nn.Layer):
     def _on(self, like: paddle.Tensor) -> paddle.Tensor:
         """Return the frequencies on the device of ``like``; moved there once."""
         known = self._moved
-        same = known is not None and known[0] is self.frequencies
-        if not same or not known[1].place._equals(like.place):
+        if (
+            known is None
+            or known[0] is not self.frequencies
+            or not known[1].place._equals(like.place)
+        ):
             known = (self.frequencies, paddle.to_tensor(self.frequencies, place=like.place))
             self._moved = known
         return known[1]

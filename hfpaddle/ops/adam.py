@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import paddle
+from paddle import _C_ops  # type: ignore[attr-defined]
 
 from hfpaddle.core.op import op
 
@@ -49,11 +50,11 @@ def squared_norm(x: paddle.Tensor) -> paddle.Tensor:
     if x.dtype != paddle.float32:
         x = x.astype("float32")
     # Paddle's norm loses three digits over ten million elements, and takes thirty times as long.
-    return paddle._C_ops.squared_l2_norm(x).reshape([])
+    return _C_ops.squared_l2_norm(x).reshape([])
 
 
 @op
 def scale_(x: paddle.Tensor, factor: paddle.Tensor) -> None:
     """Multiply ``x`` by the scalar ``factor``, float32, in place, in the dtype of ``x``."""
     same = x.dtype == factor.dtype
-    paddle._C_ops.multiply_(x, factor if same else factor.astype(x.dtype))
+    _C_ops.multiply_(x, factor if same else factor.astype(x.dtype))
