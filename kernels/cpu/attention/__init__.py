@@ -21,6 +21,7 @@ from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.autograd import sources, wanted
 from hfpaddle.kernels.cpu.library import library
+from hfpaddle.kernels.cpu.memory import empty
 
 FAR = 1 << 30  # a window that hides nothing
 
@@ -142,8 +143,8 @@ def forward(
 ) -> tuple[paddle.Tensor, paddle.Tensor | None]:
     """Return ``[B, S, N, E]`` and what the backward pass needs, ``[B, N, S, 2]``."""
     B, N, S, _ = q.shape
-    out = paddle.empty([B, S, N, v.shape[-1]], "float32")
-    norms = paddle.empty([B, N, S, 2], "float32") if need_norms else None
+    out = empty([B, S, N, v.shape[-1]])
+    norms = empty([B, N, S, 2]) if need_norms else None
     described = describe(call, q, k, v)
     _forward(described, view(turn(out), []), None if norms is None else norms.data_ptr())
     return out, norms
@@ -183,7 +184,7 @@ class Fused(PyLayer):
         described, kept = describe(ctx.call, q, k, v), []
         # Gradients lie in memory as queries, keys and values usually do.
         shapes = ([t.shape[i] for i in (0, 2, 1, 3)] for t in (q, k, v))
-        grads = [turn(paddle.empty(shape, "float32")) for shape in shapes]
+        grads = [turn(empty(shape)) for shape in shapes]
         views = (view(turn(t), kept) for t in (out, dout))
         _backward(described, *views, norms.data_ptr(), *(view(t, kept) for t in grads))
         wants = wanted(ctx.places)

@@ -10,6 +10,7 @@ import paddle
 from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.library import function
+from hfpaddle.kernels.cpu.memory import empty, empty_like
 from hfpaddle.ops.cross_entropy import divided, summed
 
 Tensor = paddle.Tensor
@@ -24,7 +25,7 @@ class RowLosses(paddle.autograd.PyLayer):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
         rows, size = logits.shape
-        losses, tops, totals = (paddle.empty([rows], "float32") for _ in range(3))
+        losses, tops, totals = (empty([rows]) for _ in range(3))
         _forward(logits.data_ptr(), labels.data_ptr(), losses.data_ptr(), tops.data_ptr(),
                  totals.data_ptr(), rows, size)  # fmt: skip
         ctx.save_for_backward(logits, labels, tops, totals)
@@ -41,7 +42,7 @@ class RowLosses(paddle.autograd.PyLayer):
             shares = exponentials / (summed(exponentials) + (1.0 - counts))
             return (shares - chosen) * g.unsqueeze(-1), None
         g = g.contiguous()
-        out = paddle.empty_like(logits)
+        out = empty_like(logits)
         _backward(logits.data_ptr(), labels.data_ptr(), tops.data_ptr(), totals.data_ptr(),
                   g.data_ptr(), out.data_ptr(), rows, size)  # fmt: skip
         return out, None

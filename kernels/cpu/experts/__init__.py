@@ -17,6 +17,7 @@ from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.blocks.layout import ACTIVATIONS
 from hfpaddle.kernels.cpu.experts.layout import Expert, Mixture
 from hfpaddle.kernels.cpu.library import library
+from hfpaddle.kernels.cpu.memory import empty
 
 _experts = library().hf_experts  # type: ignore[union-attr]
 _experts.argtypes = [
@@ -49,7 +50,7 @@ def experts_cpu(
     mixture = _mixtures[layers]  # which `readable` has filled
     x_TH, index_Tk = x_TH.contiguous(), index_Tk.contiguous()
     weights_Tk = weights_Tk.astype("float32").contiguous()
-    out_TH = paddle.empty(x_TH.shape, dtype="float32")
+    out_TH = empty(x_TH.shape)
     _experts(
         *(mixture.array, len(mixture.array), ACTIVATIONS[mixture.act]),
         *(t.data_ptr() for t in (x_TH, index_Tk, weights_Tk, out_TH)),

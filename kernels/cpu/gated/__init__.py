@@ -13,6 +13,7 @@ from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.autograd import sources, wanted
 from hfpaddle.kernels.cpu.library import function
+from hfpaddle.kernels.cpu.memory import empty, empty_like
 from hfpaddle.layers.activations import activation_name
 
 Tensor = paddle.Tensor
@@ -39,7 +40,7 @@ def rows(gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor, int]:
 
 def apply(gate: Tensor, up: Tensor, number: int) -> Tensor:
     a, u, stride = rows(gate, up)
-    out, size = paddle.empty(gate.shape, gate.dtype), gate.shape[-1]
+    out, size = empty(gate.shape, gate.dtype), gate.shape[-1]
     _gated(number, a.data_ptr(), u.data_ptr(), stride, out.data_ptr(), gate.size // size, size)
     return out
 
@@ -62,7 +63,7 @@ class Gated(paddle.autograd.PyLayer):
             return chosen(ctx, g * up * slope, g * value)
         a, u, stride = rows(gate, up)
         g, size = g.contiguous(), gate.shape[-1]
-        da, du = paddle.empty_like(g), paddle.empty_like(g)
+        da, du = empty_like(g), empty_like(g)
         _backward(ctx.number, a.data_ptr(), u.data_ptr(), stride, g.data_ptr(), da.data_ptr(),
                   du.data_ptr(), g.size // size, size)  # fmt: skip
         return chosen(ctx, da, du)

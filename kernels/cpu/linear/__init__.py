@@ -14,6 +14,7 @@ from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.library import library
 from hfpaddle.kernels.cpu.linear.matrix import Matrix, matrix
+from hfpaddle.kernels.cpu.memory import empty
 
 # Storage formats. Paddle's own product with a float32 weight is at the limits already.
 STORED = (paddle.bfloat16, paddle.float16)
@@ -39,7 +40,7 @@ def linear_cpu(
     weight = weight.contiguous()
     if bias is not None:
         bias = bias.astype("float32").contiguous()
-    out = paddle.empty([*x.shape[:-1], weight.shape[0]], dtype="float32")
+    out = empty([*x.shape[:-1], weight.shape[0]])
     w = matrix(weight, bias)
     _linear(w, x.data_ptr(), out.data_ptr(), x.size // x.shape[-1])
     return out

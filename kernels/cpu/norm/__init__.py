@@ -14,6 +14,7 @@ from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.autograd import sources, wanted
 from hfpaddle.kernels.cpu.library import function
+from hfpaddle.kernels.cpu.memory import empty_like
 
 Tensor = paddle.Tensor
 
@@ -31,7 +32,7 @@ def address(x: Tensor | None) -> int | None:
 
 def apply(x: Tensor, w: Any, offset: float, b: Any, eps: float, centred: bool) -> Tensor:
     """Return the norm; ``x``, ``w`` and ``b`` are contiguous."""
-    out, size = paddle.empty_like(x), x.shape[-1]
+    out, size = empty_like(x), x.shape[-1]
     _norm(centred, x.data_ptr(), address(w), offset, address(b), eps, out.data_ptr(),
           x.size // size, size)  # fmt: skip
     return out
@@ -60,7 +61,7 @@ class Norm(paddle.autograd.PyLayer):
             return tuple(t if want else None for t, want in zip(found, wants, strict=True))[:given]
         g, size = g.contiguous(), x.shape[-1]
         dx, dw, db = (
-            paddle.empty_like(t) if want else None for t, want in zip((x, w, b), wants, strict=True)
+            empty_like(t) if want else None for t, want in zip((x, w, b), wants, strict=True)
         )
         _backward(centred, x.data_ptr(), address(w), offset, eps, g.data_ptr(), address(dx),
                   address(dw), address(db), x.size // size, size)  # fmt: skip

@@ -54,7 +54,7 @@ def adam_cpu(
             rtol={"float32": 1e-6})  # fmt: skip
 def squared_norm_cpu(x: Tensor) -> Tensor:
     x = x.contiguous()
-    return paddle.full([], _norm(x.data_ptr(), x.size), "float32")
+    return paddle.full([], _norm(x.data_ptr(), x.size), "float32", device="cpu")
 
 
 def whole(x: Tensor, factor: Any) -> bool:

@@ -17,6 +17,7 @@ from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.library import library
 from hfpaddle.kernels.cpu.linear import _linear
 from hfpaddle.kernels.cpu.linear.matrix import Matrix, quantized_matrix, reads
+from hfpaddle.kernels.cpu.memory import empty
 from hfpaddle.ops.quantized import Format, check_ids
 
 # Unpacked at a time: 256 MB of float32, so that the head of a large vocabulary costs no more.
@@ -61,7 +62,7 @@ def quantized_linear_cpu(
     bias = None if bias is None else bias.astype("float32").contiguous()
     address = None if bias is None else bias.data_ptr()
     w = quantized_matrix(stored, cols, weight, scales, zeros, address)
-    out = paddle.empty([*x.shape[:-1], weight.shape[0]], dtype="float32")
+    out = empty([*x.shape[:-1], weight.shape[0]])
     _linear(w, x.data_ptr(), out.data_ptr(), tokens)
     return out
 
@@ -80,7 +81,7 @@ def _unpacked(
     for begin in range(0, rows, step):
         end = min(begin + step, rows)
         w = quantized_matrix(stored, cols, weight, scales, zeros, None, begin, end)
-        values = paddle.empty([end - begin, cols], dtype="float32")
+        values = empty([end - begin, cols])
         _rows(w, None, end - begin, values.data_ptr())
         parts.append(paddle.matmul(x, values, transpose_y=True))
     out = parts[0] if len(parts) == 1 else paddle.concat(parts, axis=-1)
@@ -112,6 +113,6 @@ def quantized_rows_cpu(
     check_ids(ids, weight.shape[0])
     ids = ids.contiguous()
     w = quantized_matrix(stored, cols, weight, scales, zeros)
-    out = paddle.empty([*ids.shape, cols], dtype="float32")
+    out = empty([*ids.shape, cols])
     _rows(w, ids.data_ptr(), ids.size, out.data_ptr())
     return out

@@ -14,6 +14,7 @@ import paddle
 from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.library import function
+from hfpaddle.kernels.cpu.memory import empty
 
 Tensor = paddle.Tensor
 
@@ -51,7 +52,7 @@ class Rotary(paddle.autograd.PyLayer):
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, crossed: bool) -> Tensor:
         ctx.save_for_backward(cos, sin)
         ctx.crossed = crossed
-        return turn(side_by_side(x), paddle.empty(x.shape, x.dtype), cos, sin, 1.0, crossed)
+        return turn(side_by_side(x), empty(x.shape, x.dtype), cos, sin, 1.0, crossed)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
@@ -59,7 +60,7 @@ class Rotary(paddle.autograd.PyLayer):
         if paddle.is_grad_enabled():  # a second derivative is wanted
             return ops.rotary.reference(g, cos, -sin, ctx.crossed), None, None
         B, N, S, D = g.shape
-        out = paddle.empty([B, S, N, D], g.dtype).transpose([0, 2, 1, 3])
+        out = empty([B, S, N, D], g.dtype).transpose([0, 2, 1, 3])
         return turn(side_by_side(g), out, cos, sin, -1.0, ctx.crossed), None, None
 
 
@@ -79,4 +80,4 @@ def rotary_cpu(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False) -
     cos, sin = (t.astype("float32").contiguous() for t in (cos, sin))
     if paddle.is_grad_enabled() and not x.stop_gradient:
         return Rotary.apply(x, cos, sin, interleaved)
-    return turn(side_by_side(x), paddle.empty(x.shape, x.dtype), cos, sin, 1.0, interleaved)
+    return turn(side_by_side(x), empty(x.shape, x.dtype), cos, sin, 1.0, interleaved)

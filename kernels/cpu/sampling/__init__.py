@@ -16,6 +16,7 @@ from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.core.rng import default_generator
 from hfpaddle.kernels.cpu.library import function
+from hfpaddle.kernels.cpu.memory import empty
 
 _top_k = function("hf_keep_top_k", *[c_void_p] * 2, *[c_int64] * 3, c_float)
 _top_p = function("hf_keep_top_p", *[c_void_p] * 2, *[c_int64] * 2, c_float, c_int64, c_float)
@@ -33,7 +34,7 @@ def cut_short(scores_BV: paddle.Tensor, *_: object, **__: object) -> bool:
 @implements(ops.keep_top_k, name="cpu", devices=("cpu",), dtypes=("float32",), accepts=cut_short,
             rtol={"float32": 0.0})  # fmt: skip
 def keep_top_k_cpu(scores_BV: paddle.Tensor, top_k: int, value: float) -> paddle.Tensor:
-    x, out = scores_BV.contiguous(), paddle.empty(scores_BV.shape, "float32")
+    x, out = scores_BV.contiguous(), empty(scores_BV.shape)
     if _top_k(x.data_ptr(), out.data_ptr(), *x.shape, top_k, value):
         return ops.keep_top_k.reference(scores_BV, top_k, value)
     return out
@@ -44,7 +45,7 @@ def keep_top_k_cpu(scores_BV: paddle.Tensor, top_k: int, value: float) -> paddle
 def keep_top_p_cpu(
     scores_BV: paddle.Tensor, top_p: float, value: float, least: int = 1
 ) -> paddle.Tensor:
-    x, out = scores_BV.contiguous(), paddle.empty(scores_BV.shape, "float32")
+    x, out = scores_BV.contiguous(), empty(scores_BV.shape)
     if _top_p(x.data_ptr(), out.data_ptr(), *x.shape, 1 - top_p, least, value):
         return ops.keep_top_p.reference(scores_BV, top_p, value, least)
     return out
@@ -58,7 +59,7 @@ def draws_one(scores_BV: paddle.Tensor, count: int = 1) -> bool:
 @implements(ops.draw, name="cpu", devices=("cpu",), dtypes=("float32",), accepts=draws_one,
             rtol={"float32": 0.0})  # fmt: skip
 def draw_cpu(scores_BV: paddle.Tensor, count: int = 1) -> paddle.Tensor:
-    x, out = scores_BV.contiguous(), paddle.empty([scores_BV.shape[0], 1], "int64")
+    x, out = scores_BV.contiguous(), empty([scores_BV.shape[0], 1], paddle.int64)
     key, position = default_generator.twister()
     at = np.array([position])
     if _draw(x.data_ptr(), out.data_ptr(), *x.shape, key.ctypes.data, at.ctypes.data):
