@@ -52,6 +52,8 @@ def fits(logits: Tensor, labels: Tensor, ignore_index: int = -100, num_items: An
     """Whether there are rows, and every label that counts names a column of the logits."""
     if logits.ndim != 2 or logits.size == 0 or labels.shape != logits.shape[:1]:
         return False
+    if not labels.place.is_cpu_place():  # they are the caller's
+        return False
     values = labels.numpy()
     wrong = (values < 0) | (values >= logits.shape[1])
     return not (wrong & (values != ignore_index)).any()

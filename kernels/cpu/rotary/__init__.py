@@ -65,7 +65,9 @@ class Rotary(paddle.autograd.PyLayer):
 
 
 def fits(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False) -> bool:
-    """Whether the angles are constants of the right shape."""
+    """Whether the angles are constants of the right shape, and here: positions are the caller's."""
+    if not (cos.place.is_cpu_place() and sin.place.is_cpu_place()):
+        return False
     if x.ndim != 4 or x.size == 0 or not (cos.stop_gradient and sin.stop_gradient):
         return False
     B, _, S, D = x.shape
