@@ -30,19 +30,22 @@ _compiled: weakref.WeakKeyDictionary[Any, Compiled | None] = weakref.WeakKeyDict
 
 
 def infers(x: paddle.Tensor, blocks: Any, state: Any) -> bool:
-    """Whether the kernel runs this call: inference on causal text, with a growing cache or none."""
+    """Whether the kernel runs this call: inference on causal text with a growing cache.
+
+    Without a cache, scores are those of a training step to the last bit: some losses compare them.
+    """
     if not x.size or paddle.is_grad_enabled() or not len(blocks) or blocks[0].training:
         return False
     if state.attentions is not None or state.extra or not _can_grow(state.cache, len(blocks)):
         return False
     if not all(_plain(mask) for mask in state.masks.values()):
         return False
+    if not all(cos.place.is_cpu_place() for cos, _ in state.rope.values()):
+        return False  # positions are the caller's
     return _compile(blocks) is not None
 
 
 def _can_grow(cache: Any, count: int) -> bool:
-    if cache is None:
-        return True
     layers = getattr(cache, "layers", ())
     if len(layers) != count:
         return False
@@ -91,7 +94,7 @@ def run_blocks_cpu(x: paddle.Tensor, blocks: Any, state: Any) -> paddle.Tensor:
         block.visible = visible[kind, room.length]
     compiled.refresh()
     _blocks(compiled.array, len(rooms), x.data_ptr(), B, S, H)
-    for layer in () if state.cache is None else state.cache.layers:
+    for layer in state.cache.layers:
         layer.appended(S)
     return x
 
@@ -100,9 +103,6 @@ def _rooms(cache: Any, compiled: Compiled, x: paddle.Tensor) -> list[Room]:
     """Return where each block finds and puts keys and values."""
     B, S, _ = x.shape
     sizes = [(r.attention.kv_heads, r.attention.head_dim) for r in compiled.recipes]
-    if cache is None:  # blocks run one after another and may use the same room
-        rooms = {size: Room.empty(B, *size, S, x) for size in set(sizes)}
-        return [rooms[size] for size in sizes]
     if cache.layers[0].get_seq_length():
         return [layer.reserve(S) for layer in cache.layers]
     pairs = zip(cache.layers, sizes, strict=True)

@@ -25,6 +25,13 @@ E, K = 5, 3
 TOKENS = (1, 2, 3, 8, 9, 70)  # 8 is the last of few; 70 gives an expert more than a tile
 
 
+@pytest.fixture(autouse=True)
+def any_number_of_tokens(request, monkeypatch):
+    """The arithmetic is that of any number; the limit has a test of its own."""
+    if "limit" not in request.node.name:
+        monkeypatch.setattr(cpu, "MOST_TOKENS", 1 << 30)
+
+
 def mixture(H: int, inner: int, make=GatedMLP, **kwargs) -> SparseMoe:
     paddle.seed(0)
     moe = SparseMoe(TopKRouter(H, E, K), E, partial(make, H, inner, **kwargs)).eval()
@@ -117,3 +124,17 @@ def test_it_sees_changes_and_leaves_the_rest_to_the_reference():
         moe.experts[3] = paddle.nn.Linear(H, H)  # it cannot know what this computes
         assert not runs()
     assert not runs()  # it has no backward pass
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_limit_of_tokens(dtype):
+    """Prompts of float32 experts are scored as in training, to the last bit."""
+    moe = mixture(16, 24)
+    if dtype == "bfloat16":
+        moe = moe.to(dtype=dtype)
+    for tokens, runs in ((8, True), (9, dtype == "bfloat16")):
+        x, weights = paddle.randn([tokens, 16]), paddle.ones([tokens, 1])
+        index = paddle.zeros([tokens, 1], "int64")
+        with paddle.no_grad():
+            chosen = ops.experts.choose(x, weights, index, moe.experts)
+        assert (chosen is cpu.experts_cpu) == runs
