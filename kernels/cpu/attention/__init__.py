@@ -215,6 +215,8 @@ def fits(
     if mask is not None:
         if bias is not None or (mask.described and mask.window is not None and mask.window <= 0):
             return False
+        if mask.padding is not None and not mask.padding.place.is_cpu_place():
+            return False  # it is the caller's
         bias = mask.key_bias if mask.described else mask.dense(q.place)
     if bias is None:
         return True
