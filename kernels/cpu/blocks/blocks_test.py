@@ -232,9 +232,10 @@ def test_what_it_leaves_to_the_reference():
             made(ids(1, 1), past_key_values=cache, output_hidden_states=True)
             bias = paddle.zeros([1, 1, 1, cache.get_seq_length() + 1])
             made(ids(1, 1), past_key_values=cache, attention_mask=bias)
+            made(prompt, use_cache=False)  # scores to compare with a training step's
             assert not calls and len(blocks) == 3
             made(ids(1, 1), past_key_values=cache)
-            made(prompt, use_cache=False)
+            made(prompt, use_cache=True)
             assert len(calls) == 2
     finally:
         object.__setattr__(impl, "fn", original)
