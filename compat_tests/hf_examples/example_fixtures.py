@@ -207,6 +207,8 @@ def write_t5(folder: Path, tokenizer: Path) -> None:
         d_model=48,
         d_kv=12,
         d_ff=64,
+        # Where relu bends, a last bit decides: torch's own levels of instructions then part.
+        feed_forward_proj="gated-gelu",
         num_layers=2,
         num_heads=4,
         pad_token_id=pieces.pad_token_id,

@@ -71,6 +71,24 @@ class CacheLayerMixin:
         """Let row ``i`` continue what row ``beam_idx[i]`` held."""
         self._select(beam_idx)
 
+    # For kernels that append in place: `open` or `reserve`, then `appended`
+
+    def can_reserve(self, rows: int, tokens: int) -> bool:
+        """Whether a kernel may write ``tokens`` more of ``rows`` sequences behind those held."""
+        return False
+
+    def open(self, rows: int, heads: int, size: int, tokens: int, like: paddle.Tensor) -> Room:
+        """Return room for the first ``tokens``: ``rows`` of ``heads`` of ``size``."""
+        raise NotImplementedError
+
+    def reserve(self, tokens: int) -> Room:
+        """Return room for ``tokens`` more."""
+        raise NotImplementedError
+
+    def appended(self, tokens: int) -> None:
+        """Count tokens that were written into the room behind those held."""
+        raise NotImplementedError
+
 
 class Room:
     """Keys and values ``[B, K, capacity, D]`` of which the first ``length`` tokens are held.
@@ -80,33 +98,35 @@ class Room:
 
     SPARE = 128  # tokens; room grows by a quarter, or by so many
 
-    def __init__(self, keys: paddle.Tensor, values: paddle.Tensor, more: int) -> None:
-        self.length = keys.shape[-2]
-        self.capacity = self.length + more + max(self.SPARE, self.length // 4)
-        self.keys, self.values = self._with_space(keys), self._with_space(values)
+    def __init__(self, keys: paddle.Tensor, values: paddle.Tensor, length: int) -> None:
+        self.keys, self.values, self.length = keys, values, length
+        self.capacity = keys.shape[-2]
+
+    @classmethod
+    def behind(cls, keys: paddle.Tensor, values: paddle.Tensor, more: int) -> Room:
+        """Return copies of ``keys`` and ``values`` with room for ``more`` tokens and some."""
+        length = keys.shape[-2]
+        spare = more + max(cls.SPARE, length // 4)
+        return cls(cls._with_space(keys, spare), cls._with_space(values, spare), length)
 
     @classmethod
     def empty(cls, rows: int, heads: int, size: int, tokens: int, like: paddle.Tensor) -> Room:
         """Return room for ``tokens`` and some more, with the dtype and device of ``like``."""
-        room = cls.__new__(cls)
-        room.length, room.capacity = 0, tokens + max(cls.SPARE, tokens // 4)
-        shape = [rows, heads, room.capacity, size]
-        room.keys, room.values = (
-            paddle.zeros(shape, dtype=like.dtype).to(like.place) for _ in range(2)
-        )
-        return room
+        shape = [rows, heads, tokens + max(cls.SPARE, tokens // 4), size]
+        keys, values = (paddle.zeros(shape, dtype=like.dtype).to(like.place) for _ in range(2))
+        return cls(keys, values, 0)
 
-    def _with_space(self, held: paddle.Tensor) -> paddle.Tensor:
+    @staticmethod
+    def _with_space(held: paddle.Tensor, spare: int) -> paddle.Tensor:
         B, K, _, D = held.shape
-        space = paddle.zeros([B, K, self.capacity - self.length, D], dtype=held.dtype)
+        space = paddle.zeros([B, K, spare, D], dtype=held.dtype)
         return paddle.concat([held, space.to(held.place)], axis=2)
 
 
 class DynamicLayer(CacheLayerMixin):
     """Grows with the sequence.
 
-    ``reserve`` gives a kernel room to append in place, ``appended`` says that it did; ``keys`` and
-    ``values`` are then cut out of that room when somebody asks.
+    ``keys`` and ``values`` are cut out of a kernel's room when somebody asks.
     """
 
     is_croppable = True
@@ -143,26 +163,25 @@ class DynamicLayer(CacheLayerMixin):
         assert self._room is not None
         return tensor[:, :, : self._room.length]
 
-    def reserve(self, tokens: int) -> Room | None:
-        """Return room for ``tokens`` more; None while nothing is held."""
+    def can_reserve(self, rows: int, tokens: int) -> bool:
+        held = self._keys if self._room is None else self._room.keys
+        return held is None or held.shape[0] == rows
+
+    def reserve(self, tokens: int) -> Room:
         room = self._room
         if room is None or room.length + tokens > room.capacity:
-            if self.keys is None:
-                return None
-            room = Room(self.keys, self.values, tokens)
+            room = Room.behind(self.keys, self.values, tokens)
             self._keys = self._values = None
             self._room = room
         return room
 
     def open(self, rows: int, heads: int, size: int, tokens: int, like: paddle.Tensor) -> Room:
-        """Return room for the first ``tokens``: ``rows`` of ``heads`` of ``size``."""
         self.lazy_initialization(like, like)
         self._keys = self._values = None
         self._room = Room.empty(rows, heads, size, tokens, like)
         return self._room
 
     def appended(self, tokens: int) -> None:
-        """Count tokens that were written into the room behind those held."""
         assert self._room is not None
         self._room.length += tokens
 
@@ -242,8 +261,8 @@ class DynamicSlidingWindowLayer(DynamicLayer):
         start = 0 if self.sliding_window == 1 else max(end - self.sliding_window + 1, 0)
         return tensor[:, :, start:end]
 
-    def reserve(self, tokens: int) -> Room | None:
-        return None if self.record_past else super().reserve(tokens)
+    def can_reserve(self, rows: int, tokens: int) -> bool:
+        return not self.record_past and super().can_reserve(rows, tokens)
 
     def appended(self, tokens: int) -> None:
         super().appended(tokens)
@@ -349,6 +368,26 @@ class StaticLayer(CacheLayerMixin):
         self._write(self.cumulative_length, key_states, value_states)
         self.cumulative_length = self.cumulative_length + key_states.shape[-2]
         return self.keys, self.values
+
+    def can_reserve(self, rows: int, tokens: int) -> bool:
+        if self.cumulative_length + tokens > self.max_cache_len:
+            return False
+        if not self.is_initialized:
+            return True
+        whole = self.keys.is_contiguous() and self.values.is_contiguous()
+        return whole and self.keys.shape[0] == rows
+
+    def open(self, rows: int, heads: int, size: int, tokens: int, like: paddle.Tensor) -> Room:
+        if not self.is_initialized:
+            shape = paddle.empty([rows, heads, 0, size], dtype=like.dtype).to(like.place)
+            self.lazy_initialization(shape, shape)
+        return self.reserve(tokens)
+
+    def reserve(self, tokens: int) -> Room:
+        return Room(self.keys, self.values, self.cumulative_length)
+
+    def appended(self, tokens: int) -> None:
+        self.cumulative_length = self.cumulative_length + tokens
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.max_cache_len, 0

@@ -18,12 +18,26 @@ from hfpaddle.layers.quantized import QuantizedLinear
 
 
 @dataclass(frozen=True)
+class LowRank:
+    """What an adapter adds to a linear layer: ``scale * b(a(x))``, two `Linear` without biases.
+
+    ``rows``: for which sequences of the batch; None means all.
+    """
+
+    a: nn.Layer
+    b: nn.Layer
+    scale: float
+    rows: tuple[bool, ...] | None = None
+
+
+@dataclass(frozen=True)
 class LinearRecipe:
-    """Rows ``begin`` to ``end`` of a weight ``[O, I]`` and of its bias."""
+    """Rows ``begin`` to ``end`` of a weight ``[O, I]``, of its bias, and of what adapters add."""
 
     layer: nn.Layer
     begin: int
     end: int
+    adds: tuple[LowRank, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,10 +107,17 @@ def recipe_of(layer: Any) -> Any:
 
 
 def linear_recipe(layer: Any, begin: int = 0, end: int | None = None) -> LinearRecipe | None:
-    """Return rows of a plain `Linear` or `QuantizedLinear`; None for anything else (adapters)."""
+    """Return rows of a plain `Linear` or `QuantizedLinear`; None for anything else.
+
+    An adapter around one says what it adds by a method ``low_rank``: the layer within and a tuple
+    of `LowRank`, or None where it computes something else at present.
+    """
+    adds: tuple[LowRank, ...] = ()
+    if hasattr(layer, "low_rank"):
+        layer, adds = layer.low_rank() or (None, ())
     if type(layer) not in (Linear, QuantizedLinear):
         return None
-    return LinearRecipe(layer, begin, layer.weight.shape[0] if end is None else end)
+    return LinearRecipe(layer, begin, layer.weight.shape[0] if end is None else end, adds)
 
 
 def norm_recipe(layer: Any) -> NormRecipe | None:

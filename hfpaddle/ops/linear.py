@@ -5,6 +5,7 @@ from __future__ import annotations
 import paddle
 
 from hfpaddle.core.op import op
+from hfpaddle.ops.frozen import frozen_product
 
 
 @op
@@ -19,9 +20,15 @@ def linear(
         bias: ``[O]`` or None.
     Returns: ``[..., O]``, dtype of ``x``.
     """
-    if weight.dtype != x.dtype:
-        weight = weight.astype(x.dtype)
-    out = paddle.matmul(x, weight, transpose_y=True)
+    stored = weight.dtype != x.dtype
+    if stored and paddle.is_grad_enabled() and weight.stop_gradient and not x.stop_gradient:
+        out = frozen_product(
+            x,
+            lambda x: linear(x, weight),
+            lambda begin, end: weight[begin:end].astype(x.dtype),
+        )
+    else:
+        out = paddle.matmul(x, weight.astype(x.dtype) if stored else weight, transpose_y=True)
     if bias is None:
         return out
     return out + (bias if bias.dtype == x.dtype else bias.astype(x.dtype))

@@ -1,4 +1,4 @@
-"""A large result and its adapter are added by one product: the same values and gradients."""
+"""Large results, which one product adds to, and weights of few bits: the plain way's numbers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import numpy as np
 import paddle
 import pytest
 
+import hfpaddle.kernels
+import hfpaddle.transformers as hf
 from hfpaddle.core import rng
+from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.layers.basic import Linear
-from hfpaddle.peft import LoraConfig
+from hfpaddle.layers.quantized import QuantizedLinear
+from hfpaddle.peft import LoraConfig, get_peft_model
 from hfpaddle.peft.tuners.lora import layer as lora
 
 pytestmark = pytest.mark.unit
@@ -43,3 +47,45 @@ def test_one_product_adds_what_two_do(monkeypatch, dropout):
     assert len(seen) == 1  # the first way is the one that was meant
     for one, two in zip(*results, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("choice", ["cpu", "reference"])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_over_weights_of_few_bits(tmp_path, bits, choice):
+    """The adapter of a quantised model is that of a model with the same weights unpacked."""
+    rng.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 50}
+    hf.LlamaForCausalLM(hf.LlamaConfig(**sizes, **heads)).save_pretrained(tmp_path)
+    few = hf.WeightOnlyConfig(bits=bits)
+    stored = hf.AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=few)
+    plain = hf.AutoModelForCausalLM.from_pretrained(tmp_path)
+    unpacked = {
+        f"{name}.weight": layer.dequantize()
+        for name, layer in stored.named_sublayers()
+        if isinstance(layer, QuantizedLinear)
+    }
+    assert len(unpacked) == 14
+    for name, value in plain.named_parameters():
+        if name in unpacked:
+            value.set_value(unpacked[name])
+    ids = paddle.to_tensor(np.random.default_rng(0).integers(0, 50, (2, 12)))
+    results = []
+    for base in (stored, plain):
+        rng.manual_seed(1)
+        config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+        model = get_peft_model(base, config)
+        assert len(model.targeted_module_names) == 14
+        with hfpaddle.kernels.use(quantized_linear=choice):
+            out = model(ids, labels=ids)
+            out.loss.backward()
+        trained = [p for p in model.parameters() if not p.stop_gradient]
+        results.append([out.logits.numpy(), *(p.grad.numpy() for p in trained)])
+    assert len(results[0]) == 1 + 2 * 14
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="Cannot merge an adapter into weights of 8 or 4 bits"):
+        model = get_peft_model(stored, LoraConfig(target_modules=["q_proj"]), adapter_name="b")
+        model.merge_adapter()
+    with pytest.raises(UnsupportedArgumentError, match="use_dora=True over weights of 8 or 4"):
+        get_peft_model(stored, LoraConfig(use_dora=True, target_modules=["k_proj"]))

@@ -12,6 +12,8 @@ from hfpaddle.peft.utils import layers
 from hfpaddle.peft.utils.constants import INCLUDE_LINEAR_LAYERS_SHORTHAND, SEQ_CLS_HEAD_NAMES
 from hfpaddle.peft.utils.peft_types import TaskType
 
+_LINEAR = (layers.is_linear, layers.is_conv1d_linear, layers.is_quantized_linear)
+
 
 class _ExcludedModule:
     """A match that ``exclude_modules`` or ``modules_to_save`` takes back."""
@@ -127,7 +129,7 @@ def all_linear(model: nn.Layer, task_type: Any) -> set[str]:
             below |= {f"{name}.{n}" for n, _ in module.named_sublayers()}
             if "Linear" in type(module).__name__:
                 found.add(name)
-        elif layers.is_linear(module) or layers.is_conv1d_linear(module):
+        elif any(is_kind(module) for is_kind in _LINEAR):
             if not layers.in_experts(model, name):
                 found.add(name)
     if not isinstance(model, PreTrainedModel):

@@ -13,6 +13,7 @@ import paddle
 from paddle import nn
 
 from hfpaddle import layers
+from hfpaddle.layers.quantized import QuantizedLinear
 from hfpaddle.layers.vision import PatchConv
 
 
@@ -37,6 +38,11 @@ def _is_kind(module: Any, own: type, surface: str) -> bool:
 def is_linear(module: Any) -> bool:
     """Weight ``[out, in]``, ``x @ weight.T + bias``."""
     return _is_kind(module, layers.Linear, "Linear")
+
+
+def is_quantized_linear(module: Any) -> bool:
+    """A linear layer with a frozen weight of 8 or 4 bits."""
+    return type(module) is QuantizedLinear
 
 
 def is_conv1d_linear(module: Any) -> bool:

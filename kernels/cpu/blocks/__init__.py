@@ -18,9 +18,15 @@ from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.blocks.layout import Block, Compiled, compile_blocks
 from hfpaddle.kernels.cpu.library import library
-from hfpaddle.layers.cache import DynamicLayer, DynamicSlidingWindowLayer, Room
+from hfpaddle.layers.cache import (
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    Room,
+    StaticLayer,
+    StaticSlidingWindowLayer,
+)
 
-GROWING = (DynamicLayer, DynamicSlidingWindowLayer)
+ROOMY = (DynamicLayer, DynamicSlidingWindowLayer, StaticLayer, StaticSlidingWindowLayer)
 
 _blocks = library().hf_blocks  # type: ignore[union-attr]
 _blocks.argtypes = [ctypes.POINTER(Block), ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 3]
@@ -30,27 +36,29 @@ _compiled: weakref.WeakKeyDictionary[Any, Compiled | None] = weakref.WeakKeyDict
 
 
 def infers(x: paddle.Tensor, blocks: Any, state: Any) -> bool:
-    """Whether the kernel runs this call: inference on causal text with a growing cache.
+    """Whether the kernel runs this call: inference on causal text with a cache that has room.
 
     Without a cache, scores are those of a training step to the last bit: some losses compare them.
     """
     if not x.size or paddle.is_grad_enabled() or not len(blocks) or blocks[0].training:
         return False
-    if state.attentions is not None or state.extra or not _can_grow(state.cache, len(blocks)):
+    if state.attentions is not None or state.extra or not _has_room(state.cache, len(blocks), x):
         return False
     if not all(_plain(mask) for mask in state.masks.values()):
         return False
     if not all(cos.place.is_cpu_place() for cos, _ in state.rope.values()):
         return False  # positions are the caller's
-    return _compile(blocks) is not None
+    compiled = _compile(blocks)
+    return compiled is not None and compiled.batch in (None, x.shape[0])
 
 
-def _can_grow(cache: Any, count: int) -> bool:
+def _has_room(cache: Any, count: int, x: paddle.Tensor) -> bool:
     layers = getattr(cache, "layers", ())
     if len(layers) != count:
         return False
+    rows, tokens = x.shape[:2]
     for layer in layers:
-        if type(layer) not in GROWING or getattr(layer, "record_past", False):
+        if type(layer) not in ROOMY or not layer.can_reserve(rows, tokens):
             return False
         if layer.is_initialized and layer.dtype != paddle.float32:
             return False
@@ -122,7 +130,8 @@ def _visible(mask: Any, keys: int, kept: list[Any]) -> int | None:
     """Return the address of one byte a key of the room, or None if all keys are real."""
     if mask.padding is None:
         return None
-    padding = mask.padding.numpy()
+    # A sliding cache's mask tells of the newest keys, a static one's also of those to come.
+    padding = mask.padding.numpy()[:, :keys]
     visible = np.zeros((padding.shape[0], keys), dtype=np.uint8)
     visible[:, keys - padding.shape[1] :] = padding
     kept.append(visible)

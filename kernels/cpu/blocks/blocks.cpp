@@ -250,8 +250,39 @@ class Worker {
     return activations_.data();
   }
 
-  // This thread's rows of a product, into columns of out.
-  void multiply(const Matrix& w, const Activation* x, float* out, int64_t stride, Range r) {
+  // This thread's rows of a product, into columns of out, with what adapters add.
+  void multiply(const Linear& w, const Activation* x, float* out, int64_t stride, Range r) {
+    times(w, x, out, stride, r);
+    for (const LowRank* low = w.adds; low != w.adds + w.count; ++low) {
+      add_low_rank(*low, w.cols, x, out, stride, r);
+    }
+  }
+
+  void add_low_rank(const LowRank& low, int64_t cols, const Activation* x, float* out,
+                    int64_t stride, Range r) {
+    const int64_t wide = padded(low.rank), size = r.end - r.begin;
+    if (!size) return;
+    low_.assign(rows_ * wide, 0.0f);
+    more_.resize(rows_ * size);
+    lows_.resize(rows_);
+    Matrix a{}, b{};
+    a.data = low.a, a.rows = low.rank, a.cols = cols;
+    b.data = low.b + r.begin * low.rank, b.rows = size, b.cols = low.rank;
+    times(a, x, low_.data(), wide, {0, low.rank});
+    for (int64_t row = 0; row < rows_; ++row) {
+      const bool counts = !low.sequences || low.sequences[row / S_];
+      float* values = low_.data() + row * wide;
+      for (int64_t i = 0; i < low.rank; ++i) values[i] = counts ? values[i] * low.scale : 0.0f;
+      lows_[row].f32 = values;
+    }
+    times(b, lows_.data(), more_.data(), size, {0, size});
+    for (int64_t row = 0; row < rows_; ++row) {
+      each(out + row * stride + r.begin, more_.data() + row * size, 0, size,
+           [](vf y, vf v) { return y + v; });
+    }
+  }
+
+  void times(const Matrix& w, const Activation* x, float* out, int64_t stride, Range r) {
     if (rows_ >= GEMM_TOKENS) {
       gemm(w, x, rows_, out, stride, r.begin, r.end);
     } else {
@@ -263,7 +294,7 @@ class Worker {
     bool integer = is_integer(b.query.kind) || is_integer(b.key.kind) || is_integer(b.value.kind);
     const Activation* x = prepare(x_, H_, H_, &b.before_attention, integer);
     float* out = s_.qkv.data();
-    for (const Matrix* w : {&b.query, &b.key, &b.value}) {
+    for (const Linear* w : {&b.query, &b.key, &b.value}) {
       multiply(*w, x, out, s_.qkv_size, share(w->rows, thread_, team_, 8));
       out += w->rows;
     }
@@ -350,7 +381,7 @@ class Worker {
   }
 
   // x += residual * norm(from w); every thread sees the whole of x afterwards.
-  void add(const Block& b, const Matrix& w, const std::vector<float>& from, int64_t cols,
+  void add(const Block& b, const Linear& w, const std::vector<float>& from, int64_t cols,
            const Norm& norm) {
     const Activation* a = prepare(from.data(), cols, w.cols, nullptr, is_integer(w.kind));
     Range mine = share(H_, thread_, team_, 8);
@@ -375,8 +406,8 @@ class Worker {
   const int64_t rows_, H_, S_, batch_;
   const int thread_, team_;
   Barrier& barrier_;
-  std::vector<float> normed_, words_, scores_, gate_;
-  std::vector<Activation> activations_;
+  std::vector<float> normed_, words_, scores_, gate_, low_, more_;
+  std::vector<Activation> activations_, lows_;
   Attention many_;
 };
 

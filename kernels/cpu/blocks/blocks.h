@@ -13,9 +13,23 @@ struct Norm {
   int32_t size;
 };
 
+// What an adapter adds to a product: scale * b (a x).
+struct LowRank {
+  const float* a;            // [rank, cols]
+  const float* b;            // [rows, rank]
+  const uint8_t* sequences;  // [batch], nonzero where it counts, or null: everywhere
+  int64_t rank;
+  float scale;
+};
+
+struct Linear : Matrix {
+  const LowRank* adds;
+  int64_t count;
+};
+
 struct Block {
   Norm before_attention, after_attention, before_mlp, after_mlp, query_norm, key_norm;
-  Matrix query, key, value, output, gate, up, down;  // gate.data null: down(act(up(x)))
+  Linear query, key, value, output, gate, up, down;  // gate.data null: down(act(up(x)))
   float *keys, *values;        // cache [batch, kv_heads, capacity, head_dim]
   int64_t capacity, held;      // tokens that fit, tokens there before this call
   int64_t window;              // 0: all

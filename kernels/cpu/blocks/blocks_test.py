@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import paddle
@@ -16,6 +17,7 @@ import hfpaddle.transformers as hf
 from hfpaddle import ops
 from hfpaddle.core.op import discover
 from hfpaddle.core.rng import manual_seed
+from hfpaddle.layers.cache import StaticCache
 
 discover("cpu")
 cpu = pytest.importorskip("hfpaddle.kernels.cpu.blocks", reason="the kernels were not built")
@@ -53,9 +55,10 @@ FAMILIES = {
 }
 
 
-def model(name: str, dtype: str = "float32"):
+def model(name: str, dtype: str = "float32", **sizes: int) -> Any:
+    """A family's causal model with weights that hide no mistake."""
     family = name.split("-")[0]
-    config = transformers.AutoConfig.for_model(family, **{**TINY, **FAMILIES[name]})
+    config = transformers.AutoConfig.for_model(family, **{**TINY, **FAMILIES[name], **sizes})
     manual_seed(0)
     made = hf.AutoModelForCausalLM.from_config(config).eval()
     with paddle.no_grad():  # norms of ones and biases of zeros would hide mistakes
@@ -68,6 +71,7 @@ def model(name: str, dtype: str = "float32"):
 
 
 def ids(rows: int, length: int) -> paddle.Tensor:
+    """The same tokens in every call, ``[rows, length]``."""
     return paddle.to_tensor(np.random.default_rng(1).integers(2, 61, (rows, length)))
 
 
@@ -78,7 +82,7 @@ def generate(made, prompt, implementation: str, **kwargs):
         )
 
 
-def same(made, prompt, **kwargs) -> None:
+def same(made, prompt, calls_at_least: int = 5, **kwargs) -> None:
     kwargs = {"do_sample": False, **kwargs}
     calls = []
     impl = ops.run_blocks.impls[0]
@@ -88,7 +92,7 @@ def same(made, prompt, **kwargs) -> None:
         got = generate(made, prompt, "cpu", **kwargs)
     finally:
         object.__setattr__(impl, "fn", original)
-    assert len(calls) >= 5, "the kernel did not run"
+    assert len(calls) >= calls_at_least, "the kernel did not run"
     want = generate(made, prompt, "reference", **kwargs)
     assert (got.sequences == want.sequences).all()
     for ours, expected in zip(got.logits, want.logits, strict=True):
@@ -249,3 +253,42 @@ def test_more_threads_than_heads_give_the_same():
     variables = {**os.environ, "OMP_NUM_THREADS": "5"}
     done = subprocess.run(command, env=variables, capture_output=True, text=True)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3_text", "mistral"])
+def test_static_caches(name):
+    made = model(name)
+    calls = 12 if name == "llama" else 3  # a full window's tokens move, which the reference does
+    same(made, ids(2, 3), calls, cache_implementation="static")
+    mask = paddle.to_tensor([[1] * 3, [0] + [1] * 2])
+    same(made, ids(2, 3), calls, cache_implementation="static", attention_mask=mask)
+
+
+def test_a_static_cache_by_hand():
+    """Reset, used again, filled to the brim and beyond; with padding."""
+    made = model("llama")
+    mask = paddle.to_tensor([[1] * 40, [0] * 5 + [1] * 35])
+    results = []
+    for choice in ("cpu", "reference"):
+        with hfpaddle.kernels.use(run_blocks=choice), paddle.no_grad():
+            cache = StaticCache(made.config, max_cache_len=40)
+            made(ids(2, 9), past_key_values=cache)
+            cache.reset()
+            first = made(ids(2, 30), past_key_values=cache, attention_mask=mask[:, :30]).logits
+            second = made(ids(2, 9), past_key_values=cache, attention_mask=mask[:, :39]).logits
+            last = made(ids(2, 1), past_key_values=cache, attention_mask=mask).logits
+            with pytest.raises(IndexError, match="41 tokens do not fit"):
+                made(ids(2, 1), past_key_values=cache)
+            results.append([first, second, last, cache.layers[1].keys])
+    real = mask[:, :30].numpy() != 0
+    for i, (got, want) in enumerate(zip(*results, strict=True)):
+        got, want = (t.numpy()[real] if i == 0 else t.numpy() for t in (got, want))
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=2e-4)
+
+
+def test_a_cache_of_another_batch_is_refused_by_the_reference():
+    made = model("llama")
+    with paddle.no_grad():
+        cache = made(ids(2, 4), use_cache=True).past_key_values
+        with pytest.raises(ValueError):
+            made(ids(3, 1), past_key_values=cache)

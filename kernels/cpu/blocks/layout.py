@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+import numpy as np
 import paddle
 
 from hfpaddle.kernels.cpu.library import library
@@ -43,11 +44,26 @@ class Norm(ctypes.Structure):
     ]
 
 
+class Addition(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("a", "b", "sequences")),
+        ("rank", ctypes.c_int64),
+        ("scale", ctypes.c_float),
+    ]
+
+
+class LinearLayer(ctypes.Structure):
+    _fields_ = [("base", Matrix), ("adds", ctypes.POINTER(Addition)), ("count", ctypes.c_int64)]
+
+
 class Block(ctypes.Structure):
     _fields_ = [
         *((name, Norm) for name in ("before_attention", "after_attention", "before_mlp")),
         *((name, Norm) for name in ("after_mlp", "query_norm", "key_norm")),
-        *((name, Matrix) for name in ("query", "key", "value", "output", "gate", "up", "down")),
+        *(
+            (name, LinearLayer)
+            for name in ("query", "key", "value", "output", "gate", "up", "down")
+        ),
         *((name, ctypes.c_void_p) for name in ("keys", "values")),
         *((name, ctypes.c_int64) for name in ("capacity", "held", "window")),
         *((name, ctypes.c_void_p) for name in ("cos", "sin")),
@@ -86,6 +102,8 @@ class Compiled:
         self.array = (Block * len(recipes))()
         self.blocks = list(self.array)  # an item of the array is a new object at each access
         self._copies: list[tuple[paddle.Tensor, paddle.Tensor]] = []
+        self._kept: list[Any] = []  # what the C++ side points to
+        self.batch: int | None = None  # the only batch size that fits, if rows have adapters
         for block, recipe in zip(self.blocks, recipes, strict=True):
             self._fill(block, recipe)
         layers = [stack, *(layer for recipe in recipes for layer in recipe.layers)]
@@ -93,15 +111,20 @@ class Compiled:
         self._read = [tensor for recipe in recipes for tensor in tensors_of(recipe)]
         self._addresses = [tensor.data_ptr() for tensor in self._read]
         self._hooks = hooks_of(layers)
+        adapters = (layer for layer in layers if hasattr(layer, "low_rank"))
+        self._adapters = [(layer, layer.low_rank()) for layer in adapters]
         held = (layer._sub_layers for layer in layers if layer._sub_layers)
         self._held = [(children, tuple(children.values())) for children in held]
 
     def fresh(self) -> bool:
         """Whether layers and parameters are those that were read, and no layer has a hook.
 
-        An adapter replaces layers; training changes parameters where they are.
+        An adapter replaces layers, and says what it adds at present; training changes parameters
+        where they are.
         """
         if any(self._hooks) or any(tuple(d.values()) != kept for d, kept in self._held):
+            return False
+        if any(layer.low_rank() != kept for layer, kept in self._adapters):
             return False
         return list(map(paddle.Tensor.data_ptr, self._read)) == self._addresses
 
@@ -112,11 +135,11 @@ class Compiled:
         block.query_norm = self._norm(attention.query_norm)
         block.key_norm = self._norm(attention.key_norm)
         for name in ("query", "key", "value", "output"):
-            setattr(block, name, self._matrix(getattr(attention, name)))
+            setattr(block, name, self._linear(getattr(attention, name)))
         for name in ("up", "down", "gate"):
             linear = getattr(mlp, name)
             if linear is not None:
-                setattr(block, name, self._matrix(linear))
+                setattr(block, name, self._linear(linear))
         block.heads, block.kv_heads = attention.heads, attention.kv_heads
         block.head_dim, block.interleaved = attention.head_dim, ROPE[attention.rope]
         block.activation, block.parallel = ACTIVATIONS[mlp.act], int(recipe.parallel)
@@ -130,6 +153,19 @@ class Compiled:
         pointers = [None if part is None else self._float32(part).data_ptr() for part in parts]
         size = next((p.shape[0] for p in parts if p is not None), 0)
         return Norm(*pointers, recipe.eps, recipe.offset, {"rms": 1, "layer": 2}[recipe.kind], size)
+
+    def _linear(self, recipe: LinearRecipe) -> LinearLayer:
+        adds = (Addition * len(recipe.adds))()
+        for addition, low in zip(adds, recipe.adds, strict=True):
+            rank = low.a.weight.shape[0]
+            addition.a, addition.rank, addition.scale = low.a.weight.data_ptr(), rank, low.scale
+            addition.b = low.b.weight.data_ptr() + recipe.begin * rank * 4
+            if low.rows is not None:
+                sequences = np.array(low.rows, dtype=np.uint8)
+                addition.sequences, self.batch = sequences.ctypes.data, len(low.rows)
+                self._kept.append(sequences)
+        self._kept.append(adds)
+        return LinearLayer(self._matrix(recipe), adds, len(adds))
 
     def _matrix(self, recipe: LinearRecipe) -> Matrix:
         layer, weight, bias = recipe.layer, recipe.layer.weight, recipe.layer.bias

@@ -3,7 +3,7 @@
 The stored form is multiplied directly (`hf_linear`), with activations rounded to 8 bits in groups
 of 32: for a few tokens that saves bytes, which limit them, and for many arithmetic. Levels without
 VNNI unpack a panel of rows at a time to float32 for many tokens, and round nothing. Where gradients
-are wanted the weight is unpacked, by all threads, for Paddle's own product.
+are enabled the weight is unpacked, by all threads, for Paddle's own product, forward and backward.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hfpaddle.kernels.cpu.library import library
 from hfpaddle.kernels.cpu.linear import _linear
 from hfpaddle.kernels.cpu.linear.matrix import Matrix, quantized_matrix, reads
 from hfpaddle.kernels.cpu.memory import empty
+from hfpaddle.ops.frozen import frozen_product
 from hfpaddle.ops.quantized import Format, check_ids
 
 # Unpacked at a time: 256 MB of float32, so that the head of a large vocabulary costs no more.
@@ -53,11 +54,8 @@ def quantized_linear_cpu(
 ) -> paddle.Tensor:
     cols = x.shape[-1]
     tokens = x.size // cols
-    learning = paddle.is_grad_enabled() and not (
-        x.stop_gradient and (bias is None or bias.stop_gradient)
-    )
-    if learning:
-        return _unpacked(x, weight, scales, zeros, bias, stored)
+    if paddle.is_grad_enabled():  # also for an input without one: a loss rounds in no layer
+        return _learned(x, weight, scales, zeros, bias, stored)
     x = x.contiguous()
     bias = None if bias is None else bias.astype("float32").contiguous()
     address = None if bias is None else bias.data_ptr()
@@ -67,7 +65,7 @@ def quantized_linear_cpu(
     return out
 
 
-def _unpacked(
+def _learned(
     x: paddle.Tensor,
     weight: paddle.Tensor,
     scales: paddle.Tensor | None,
@@ -76,15 +74,22 @@ def _unpacked(
     stored: Format,
 ) -> paddle.Tensor:
     cols, rows = x.shape[-1], weight.shape[0]
-    step = max(1, MOST_WEIGHTS // cols)
-    parts = []
-    for begin in range(0, rows, step):
-        end = min(begin + step, rows)
+
+    def piece(begin: int, end: int) -> paddle.Tensor:
         w = quantized_matrix(stored, cols, weight, scales, zeros, None, begin, end)
         values = empty([end - begin, cols])
         _rows(w, None, end - begin, values.data_ptr())
-        parts.append(paddle.matmul(x, values, transpose_y=True))
-    out = parts[0] if len(parts) == 1 else paddle.concat(parts, axis=-1)
+        return values
+
+    def product(x: paddle.Tensor) -> paddle.Tensor:
+        step = max(1, MOST_WEIGHTS // cols)
+        parts = [
+            paddle.matmul(x, piece(begin, min(begin + step, rows)), transpose_y=True)
+            for begin in range(0, rows, step)
+        ]
+        return parts[0] if len(parts) == 1 else paddle.concat(parts, axis=-1)
+
+    out = product(x) if x.stop_gradient else frozen_product(x, product, piece)
     return out if bias is None else out + bias.astype("float32")
 
 

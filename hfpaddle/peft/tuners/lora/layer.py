@@ -13,8 +13,10 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.layers.basic import Dropout
 from hfpaddle.layers.parameter import assign, empty_parameters, parameter
+from hfpaddle.layers.recipe import LowRank
 from hfpaddle.layers.vision import PatchConv
 from hfpaddle.peft.tuners.layer_base import BaseTunerLayer, check_adapters_to_merge
 from hfpaddle.peft.tuners.lora import initial
@@ -33,6 +35,8 @@ from hfpaddle.peft.utils.arrays import (
 from hfpaddle.peft.utils.other import transpose
 from hfpaddle.peft.utils.warning import PeftWarning
 from hfpaddle.peft.utils.wrappers import by_adapter, take_rows
+
+_LINEAR = (layers.is_linear, layers.is_paddle_linear, layers.is_quantized_linear)
 
 # Results of fewer items are added faster than they are handed to a product.
 MOST_SMALL = 1 << 15
@@ -319,6 +323,21 @@ class Linear(LoraLayer):
         self.fan_in_fan_out = config.fan_in_fan_out or stored_in_out
         super().__init__(base_layer, adapter_name, config, r, lora_alpha)
 
+    def check(self, config: Any, r: int) -> None:
+        super().check(config, r)
+        if config.use_dora and layers.is_quantized_linear(self.get_base_layer()):
+            raise UnsupportedArgumentError(
+                "LoraConfig: use_dora=True over weights of 8 or 4 bits is not implemented. Leave "
+                "it out, or load the model without quantization_config."
+            )
+
+    def check_mergeable(self) -> None:
+        if layers.is_quantized_linear(self.get_base_layer()):
+            raise ValueError(
+                "Cannot merge an adapter into weights of 8 or 4 bits. Use it unmerged, or load the "
+                "model without quantization_config and merge there."
+            )
+
     def make_factors(self, adapter: str, r: int, config: Any) -> None:
         self.lora_A[adapter] = made_linear(self.in_features, r)
         self.lora_B[adapter] = made_linear(r, self.out_features, config.lora_bias)
@@ -358,6 +377,34 @@ class Linear(LoraLayer):
             weight = transpose(self.weight.astype(x.dtype), self.fan_in_fan_out)
             base = paddle.matmul(x, weight, transpose_y=True)
         return x, (factor - 1) * base + factor * b(a(x)) * scaling
+
+    def low_rank(self) -> tuple[nn.Layer, tuple[LowRank, ...]] | None:
+        """The base layer and what adapters add to it at present, for kernels that run whole blocks;
+        None where that is more than products of two factors.
+        """
+        names = self.batch_adapters
+        if self.merged:
+            return None if self.disable_adapters or names else (self.base_layer, ())
+        if self.disable_adapters:
+            return self.base_layer, ()
+        own = self._own(self.active_adapters if names is None else dict.fromkeys(names))
+        if not all(self._is_low_rank(adapter) for adapter in own):
+            return None
+        adds = []
+        for adapter in own:
+            rows = None if names is None else tuple(name == adapter for name in names)
+            factors = self.lora_A[adapter], self.lora_B[adapter]
+            adds.append(LowRank(*factors, self.scaling[adapter], rows))
+        return self.base_layer, tuple(adds)
+
+    def _is_low_rank(self, adapter: str) -> bool:
+        if self.use_dora[adapter] or self.lora_bias[adapter] or not self.cast_input_dtype_enabled:
+            return False
+        dropout = self.lora_dropout[adapter]
+        if dropout.training and not isinstance(dropout, Identity):
+            return False
+        dtypes = {self.lora_A[adapter].weight.dtype, self.lora_B[adapter].weight.dtype}
+        return dtypes == {paddle.float32}
 
     def add_delta(
         self, adapter: str, x: paddle.Tensor, result: paddle.Tensor
@@ -571,7 +618,7 @@ def dispatch_default(
         cls: Any = Embedding
     elif dims := layers.conv_dims(base):
         cls = (Conv1d, Conv2d, Conv3d)[dims - 1]
-    elif layers.is_linear(base) or layers.is_paddle_linear(base):
+    elif any(is_kind(base) for is_kind in _LINEAR):
         cls = Linear
         if config.fan_in_fan_out:
             warnings.warn(
