@@ -22,10 +22,11 @@ def linear(
     """
     stored = weight.dtype != x.dtype
     if stored and paddle.is_grad_enabled() and weight.stop_gradient and not x.stop_gradient:
+        dtype = x.dtype  # to hold x itself would keep it until the backward pass
         out = frozen_product(
             x,
             lambda x: linear(x, weight),
-            lambda begin, end: weight[begin:end].astype(x.dtype),
+            lambda begin, end: weight[begin:end].astype(dtype),
         )
     else:
         out = paddle.matmul(x, weight.astype(x.dtype) if stored else weight, transpose_y=True)
