@@ -38,6 +38,7 @@ from hfpaddle.accelerate.utils.operations import convert_to_fp32
 from hfpaddle.accelerate.utils.other import extract_model_from_parallel
 from hfpaddle.core.errors import MissingFeatureError, UnsupportedArgumentError
 from hfpaddle.core.logging import warn_once
+from hfpaddle.ops.precision import gains_by_half_products, products
 
 _UNSET: Any = object()
 _HANDLERS = {
@@ -178,10 +179,11 @@ class Accelerator(CheckpointsMixin, ProcessesMixin):
 
     def _set_precision(self) -> None:
         self.scaler: Any = None
-        self.native_amp = False
+        self.native_amp = self.half_products = False
         precision = self.state.mixed_precision
         if precision == "bf16":
-            self.native_amp = is_bf16_available(True)
+            self.half_products = gains_by_half_products(self.device.type)
+            self.native_amp = self.half_products or is_bf16_available(True)
             if not self.native_amp:
                 warn_once(
                     f"mixed_precision='bf16' has no effect: {self.device} does not compute in "
@@ -387,7 +389,7 @@ class Accelerator(CheckpointsMixin, ProcessesMixin):
             yield
             return
         dtype = "bfloat16" if self.mixed_precision == "bf16" else "float16"
-        with paddle.amp.auto_cast(dtype=dtype):
+        with products(dtype) if self.half_products else paddle.amp.auto_cast(dtype=dtype):
             yield
 
     @contextlib.contextmanager

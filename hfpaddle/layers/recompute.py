@@ -6,17 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from hfpaddle.core import rng
+from hfpaddle.ops.precision import product_dtype, products
 
 
 class Replayed:
-    """Calls ``function`` with the shared random stream where the first call found it.
+    """Calls ``function`` with the shared random stream where the first call found it, and in the
+    precision of the first call: the second comes from the backward pass, outside of autocast.
 
     Paddle puts back its own generators for the second run of a block, and knows nothing of ours:
     without this a block with dropout would get the gradient of another mask.
     """
 
     def __init__(self, function: Callable) -> None:
-        self.function, self.start = function, None
+        self.function, self.start, self.dtype = function, None, product_dtype()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         stream = rng.default_generator
@@ -26,7 +28,8 @@ class Replayed:
         now = stream.get_state()
         stream.set_state(self.start)
         try:
-            return self.function(*args, **kwargs)
+            with products(self.dtype):
+                return self.function(*args, **kwargs)
         finally:
             stream.set_state(now)
 

@@ -36,6 +36,7 @@ from transformers.trainer_utils import (
 from transformers.utils import is_in_notebook, logging
 
 from hfpaddle.core.logging import warn_once
+from hfpaddle.ops.precision import products
 from hfpaddle.transformers import trainer_random
 from hfpaddle.transformers.integrations.integration_utils import (
     get_reporting_integration_callbacks,
@@ -557,7 +558,8 @@ class Trainer(
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
         dtype = self.args.compute_dtype
         if dtype is None:
-            return contextlib.nullcontext()
+            half = self.args.bf16 and self.args.half_products
+            return products("bfloat16") if half else contextlib.nullcontext()
         return paddle.amp.auto_cast(dtype=dtype, level="O1")
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple:

@@ -196,7 +196,8 @@ class TrainingArguments(_LegacyArguments):
         halves = [
             n for n in ("fp16", "bf16", "fp16_full_eval", "bf16_full_eval") if getattr(self, n)
         ]
-        if halves and not self.half_device:
+        rounds = self.half_products and halves[:1] == ["bf16"]
+        if halves and not self.half_device and not rounds:
             warn_once(
                 f"TrainingArguments: {halves[0]}=True on {self._device_name}, which computes in "
                 "float32 alone; the run is float32."
@@ -213,6 +214,14 @@ class TrainingArguments(_LegacyArguments):
     def half_device(self) -> bool:
         """Whether the device computes in half precision."""
         return backends.backend_of(self._device_name).half_compute
+
+    @property
+    def half_products(self) -> bool:
+        """Whether the device computes in float32, but multiplies bfloat16 faster."""
+        from hfpaddle.ops.precision import gains_by_half_products
+
+        kind = self._device_name.split(":")[0]
+        return not self.half_device and gains_by_half_products(kind)
 
     @property
     def compute_dtype(self) -> str | None:

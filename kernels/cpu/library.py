@@ -1,6 +1,7 @@
 """Find, check and load the compiled kernels, once a process.
 
-``HFPADDLE_CPU_LEVEL`` (generic, avx2, avx512, avx512vnni) picks a lower level than the processor's;
+``HFPADDLE_CPU_LEVEL`` (generic, avx2, avx512, avx512vnni, avx512amx) picks a lower level than the
+processor's;
 ``HFPADDLE_CPU_KERNELS=0`` turns the kernels off. ``HFPADDLE_CPU_HEAP=0`` lets the C library give
 freed memory back to the system at once, which costs a page fault for every 4 kB used again.
 """
@@ -18,7 +19,7 @@ import paddle
 from hfpaddle.core.errors import UnsupportedArgumentError
 from hfpaddle.core.logging import warn_once
 
-LEVELS = ("generic", "avx2", "avx512", "avx512vnni")
+LEVELS = ("generic", "avx2", "avx512", "avx512vnni", "avx512amx")
 FOLDER = Path(__file__).with_name("lib")
 # What `hf_set_runtime` takes, of an OpenMP runtime.
 ENTRIES = ("GOMP_parallel", "omp_get_max_threads", "omp_get_thread_num", "omp_get_num_threads")
@@ -34,7 +35,7 @@ def library() -> ctypes.CDLL | None:
     if os.environ.get("HFPADDLE_CPU_KERNELS", "1") == "0":
         return None
     try:
-        loaded = _load(FOLDER / f"hfpaddle_cpu_{_level()}.so")
+        loaded = _load(FOLDER / f"hfpaddle_cpu_{level()}.so")
     except OSError as error:
         warn_once(f"kernels for the CPU are unavailable: {error} {REMEDY}")
         return None
@@ -60,7 +61,8 @@ def _load(path: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(path))
 
 
-def _level() -> str:
+@functools.cache
+def level() -> str:
     """Return the best level that the processor has, or the lower one that the user asks for.
 
     Raises: UnsupportedArgumentError for a level that the processor lacks.

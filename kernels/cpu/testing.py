@@ -17,6 +17,12 @@ def leaf(*shape: int, seed: int = 0, scale: float = 1.0) -> paddle.Tensor:
     return paddle.to_tensor(values.astype("float32"), stop_gradient=False)
 
 
+def to_bfloat16(x: np.ndarray) -> np.ndarray:
+    """Return float32 with the values of the nearest bfloat16."""
+    bits = x.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+
+
 def results(
     call: Callable, inputs: list[paddle.Tensor], second: bool, g_scale: float = 1.0
 ) -> list[np.ndarray]:

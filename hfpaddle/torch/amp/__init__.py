@@ -2,7 +2,9 @@
 
 On the CPU, ``autocast`` computes in float32: Paddle's CPU kernels know neither float16 nor
 bfloat16. Results are then those without autocast, more exact than torch's, and float32 comes out
-where torch gives bfloat16. A log line says so once. On other devices it is Paddle's autocast (O1).
+where torch gives bfloat16. A log line says so once. On processors with AMX, linear layers round
+what they multiply to bfloat16, and float32 comes out of them, too. On other devices it is Paddle's
+autocast (O1).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import paddle
 from paddle import _C_ops
 
 from hfpaddle.core.logging import warn_once
+from hfpaddle.ops.precision import gains_by_half_products, products
 from hfpaddle.torch._dtypes import NAMES, as_dtype
 
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]
@@ -73,15 +76,20 @@ class autocast:
         self._contexts: list[Any] = []
 
     def __enter__(self) -> autocast:
-        context = None
+        context: Any = None
         on_cpu = paddle.get_device() == "cpu"
-        if on_cpu and self._enabled:
+        if on_cpu and not self._enabled:
+            context = products("float32")
+        elif on_cpu and self.fast_dtype is paddle.bfloat16 and gains_by_half_products("cpu"):
+            context = products("bfloat16")
+        elif on_cpu:
             warn_once(
                 "autocast has no effect on the CPU: Paddle has no float16 or bfloat16 kernels "
                 "there, so everything is computed in float32."
             )
-        if not on_cpu and self.device != "cpu":
+        elif self.device != "cpu":
             context = paddle.amp.auto_cast(self._enabled, level="O1", dtype=NAMES[self.fast_dtype])
+        if context is not None:
             context.__enter__()
         self._contexts.append(context)
         _enabled.append((self.device, self._enabled))

@@ -13,6 +13,7 @@ import paddle
 from hfpaddle import ops
 from hfpaddle.core.op import implements
 from hfpaddle.kernels.cpu.library import library
+from hfpaddle.kernels.cpu.linear import halves  # noqa: F401  registers itself
 from hfpaddle.kernels.cpu.linear.matrix import Matrix, matrix
 from hfpaddle.kernels.cpu.memory import empty
 

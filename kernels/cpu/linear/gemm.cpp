@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "halves.h"
 #include "kinds.h"
+#include "transpose.h"
 
 namespace hf {
 namespace {
@@ -14,36 +16,6 @@ constexpr int TILE = 2;
 #endif
 constexpr int PANEL = 2 * W;    // rows of w
 constexpr int64_t DEPTH = 512;  // columns at a time: 64 KB of a panel
-
-// Lanes h and more of the result come from b, the others from a: one stage of a transposition.
-template <int H>
-inline void swap_halves(vi& a, vi& b) {
-  constexpr auto from = [](int lane, bool upper) {
-    bool high = lane & H;
-    return upper ? (high ? W + lane : lane + H) : (high ? W + lane - H : lane);
-  };
-  vi low, high;
-  for (int i = 0; i < W; ++i) low[i] = from(i, false), high[i] = from(i, true);
-  vi first = __builtin_shuffle(a, b, low);
-  b = __builtin_shuffle(a, b, high);
-  a = first;
-}
-
-template <int H>
-inline void stage(vi* v) {
-#pragma GCC unroll 16
-  for (int i = 0; i < W; ++i) {
-    if (!(i & H)) swap_halves<H>(v[i], v[i + H]);
-  }
-}
-
-// 16 rows of 16 words of 4 bytes: v[i][j] becomes v[j][i].
-inline void transpose(vi* v) {
-  stage<8>(v);
-  stage<4>(v);
-  stage<2>(v);
-  stage<1>(v);
-}
 
 // Tokens by TILE: [tile, cols, TILE], zeros where tokens end.
 void pack_tokens(const Activation* x, int64_t tokens, int64_t cols, std::vector<float>& out) {
@@ -280,6 +252,9 @@ void rounded(const Matrix& w, const Activation* x, int64_t tokens, float* y, int
 }  // namespace
 
 bool gemm_rounds(int32_t kind) {
+#if defined(__AMX_BF16__)
+  if (kind == BF16) return true;
+#endif
 #if defined(__AVX512VNNI__)
   return is_integer(kind);
 #else
@@ -290,6 +265,9 @@ bool gemm_rounds(int32_t kind) {
 
 void gemm(const Matrix& w, const Activation* x, int64_t tokens, float* y, int64_t stride,
           int64_t begin, int64_t end) {
+#if defined(__AMX_BF16__)
+  if (w.kind == BF16) return gemm_halves(w, x, tokens, y, stride, begin, end);
+#endif
   with_kind(w, [&](auto kind) {
     using T = decltype(kind);
 #if defined(__AVX512VNNI__)

@@ -6,7 +6,8 @@
 // Floating kinds: a panel is [cols, 32 rows] float32; a tile of 12 tokens times 32 rows stays in
 // registers. Integer kinds, where a level has VNNI: a panel is [cols / 4, 32 rows, 4 bytes], which
 // meets the activations rounded to 8 bits, as `product` has them, with 64 products an instruction;
-// elsewhere they are unpacked to float32.
+// elsewhere they are unpacked to float32. bfloat16 meets activations rounded to bfloat16 where a level
+// has AMX: see halves.h.
 #pragma once
 
 #include <vector>
@@ -22,7 +23,7 @@ constexpr int64_t GEMM_TOKENS = 17;
 void gemm(const Matrix& w, const Activation* x, int64_t tokens, float* y, int64_t stride,
           int64_t begin, int64_t end);
 
-// Whether `gemm` reads the rounded activations of a kind, or their float32.
+// Whether `gemm` rounds the activations that meet a kind.
 bool gemm_rounds(int32_t kind);
 
 // out[m, n] = sum over t of p[m, t] * v[t, n]: p [tokens, depth] with rows `p_stride` apart, v

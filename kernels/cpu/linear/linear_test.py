@@ -15,6 +15,7 @@ import pytest
 import hfpaddle.kernels
 from hfpaddle import ops
 from hfpaddle.core.op import discover
+from hfpaddle.kernels.cpu.testing import to_bfloat16
 
 discover("cpu")
 cpu = pytest.importorskip("hfpaddle.kernels.cpu.linear", reason="the kernels were not built")
@@ -95,8 +96,10 @@ def test_product_and_rows(case, tokens):
     x = np.random.default_rng(tokens).standard_normal((tokens, COLS)).astype(np.float32)
     y = np.full((tokens, ROWS), np.nan, np.float32)
     cpu._linear(w, x.ctypes.data, y.ctypes.data, tokens)
-    rounds = kind >= 3 and (tokens < 17 or library.library().hf_rounds(kind))
-    inputs = rounded(x) if rounds else x.astype(np.float64)
+    rounds = library.library().hf_rounds(kind) if tokens >= 17 else kind >= 3
+    inputs = x.astype(np.float64)
+    if rounds:
+        inputs = rounded(x) if kind >= 3 else to_bfloat16(x)
     expected = inputs @ values.astype(np.float64).T + bias
     np.testing.assert_allclose(y, expected, atol=2e-6 * np.abs(expected).max() + 1e-6)
     ids = np.array([ROWS - 1, 0, 5])
