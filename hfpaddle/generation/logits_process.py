@@ -30,7 +30,7 @@ from hfpaddle.generation.logits_warpers import (
 )
 from hfpaddle.generation.tensors import (
     NEG_INF,
-    TokenMask,
+    Hidden,
     arange,
     fill,
     full,
@@ -101,12 +101,12 @@ class MinLengthLogitsProcessor(LogitsProcessor):
 
     def __init__(self, min_length: int, eos_token_id: Tokens, device: str = "cpu"):
         self.min_length = positive_int("min_length", min_length, least=0)
-        self.eos_token_id, self._mask = token_ids(eos_token_id), TokenMask()
+        self.eos_token_id, self._hidden = token_ids(eos_token_id), Hidden()
 
     def __call__(self, input_ids: paddle.Tensor, scores: paddle.Tensor) -> paddle.Tensor:
         if input_ids.shape[-1] >= self.min_length:
             return scores
-        return fill(scores, self._mask.of(self.eos_token_id, scores), NEG_INF)
+        return self._hidden.hide(self.eos_token_id, scores)
 
 
 class MinNewTokensLengthLogitsProcessor(LogitsProcessor):
@@ -128,12 +128,12 @@ class MinNewTokensLengthLogitsProcessor(LogitsProcessor):
             if not isinstance(value, int) or value < 0:
                 raise ValueError(f"`{name}` has to be a positive integer, but is {value}")
         self.prompt_length_to_skip, self.min_new_tokens = prompt_length_to_skip, min_new_tokens
-        self.eos_token_id, self._mask = token_ids(eos_token_id), TokenMask()
+        self.eos_token_id, self._hidden = token_ids(eos_token_id), Hidden()
 
     def __call__(self, input_ids: paddle.Tensor, scores: paddle.Tensor) -> paddle.Tensor:
         if input_ids.shape[-1] - self.prompt_length_to_skip >= self.min_new_tokens:
             return scores
-        return fill(scores, self._mask.of(self.eos_token_id, scores), NEG_INF)
+        return self._hidden.hide(self.eos_token_id, scores)
 
 
 def _penalty(penalty: float) -> float:

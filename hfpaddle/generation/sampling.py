@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import paddle
 from transformers import GenerationConfig
 
 from hfpaddle import ops
 from hfpaddle.generation.output import GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput
-from hfpaddle.generation.tensors import beside, full
+from hfpaddle.generation.tensors import beside
 
 
 class Record:
@@ -100,7 +101,7 @@ class SamplingMixin:
         config, encodes = generation_config, self.config.is_encoder_decoder
         pads = any(hasattr(criterion, "eos_token_id") for criterion in stopping_criteria)
         record = Record(config, encodes, model_kwargs)
-        unfinished = full([input_ids.shape[0]], 1, "int64", input_ids)
+        done = np.zeros(input_ids.shape[0], dtype=bool)
         finished, outputs = (
             False,
             self._prefill(  # type: ignore[attr-defined]
@@ -116,7 +117,9 @@ class SamplingMixin:
             step, outputs = outputs, None
             if synced_gpus and finished:
                 continue
-            logits = beside(step.logits[:, -1].astype("float32"), input_ids)
+            logits = step.logits[:, -1]
+            logits = logits if logits.dtype == paddle.float32 else logits.astype("float32")
+            logits = beside(logits, input_ids)
             scores = logits_processor(input_ids, logits)
             record.add_scores((scores,), (logits,))
             record.add_states(step)
@@ -125,14 +128,14 @@ class SamplingMixin:
                 tokens = ops.draw(scores, 1).squeeze(1)
             else:
                 tokens = paddle.argmax(scores, axis=-1)
-            if pads:
-                tokens = tokens * unfinished + config._pad_token_tensor * (1 - unfinished)
+            if pads and done.any():
+                ended = paddle.to_tensor(done, place=tokens.place)
+                tokens = paddle.where(ended, config._pad_token_tensor.astype(tokens.dtype), tokens)
             input_ids = paddle.concat([input_ids, tokens.unsqueeze(-1)], axis=-1)
             if streamer is not None:
                 streamer.put(tokens.cpu())
-            done = stopping_criteria(input_ids, record.scores)
-            unfinished = unfinished * (~done).astype("int64")
-            finished = not bool(paddle.any(unfinished != 0))
+            done = done | stopping_criteria.decide(input_ids, record.scores)
+            finished = bool(done.all())
         if streamer is not None:
             streamer.end()
         if not config.return_dict_in_generate:

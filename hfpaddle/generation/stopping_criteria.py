@@ -17,13 +17,9 @@ import numpy as np
 import paddle
 
 from hfpaddle.core.logging import warn_once
-from hfpaddle.generation.tensors import beside, full, softmax, token_ids
+from hfpaddle.generation.tensors import softmax, token_ids
 
 Scores = tuple[paddle.Tensor, ...] | None
-
-
-def _all_rows(value: bool, input_ids: paddle.Tensor) -> paddle.Tensor:
-    return full([input_ids.shape[0]], value, "bool", input_ids)
 
 
 class StoppingCriteria:
@@ -33,13 +29,25 @@ class StoppingCriteria:
         raise NotImplementedError("StoppingCriteria needs to be subclassed")
 
 
-class MaxLengthCriteria(StoppingCriteria):
+class HostCriteria(StoppingCriteria):
+    """One that decides on the host, which must know the answer before the next step begins."""
+
+    def __call__(self, input_ids: paddle.Tensor, scores: Scores, **kwargs: Any) -> paddle.Tensor:
+        done = np.broadcast_to(self.decide(input_ids, **kwargs), input_ids.shape[:1])
+        return paddle.to_tensor(done, place=input_ids.place)
+
+    def decide(self, input_ids: paddle.Tensor, **kwargs: Any) -> bool | np.ndarray:
+        """Return the answer for each row, or one for all."""
+        raise NotImplementedError("HostCriteria needs to be subclassed")
+
+
+class MaxLengthCriteria(HostCriteria):
     """Stops at ``max_length`` tokens, prompt included; warns beyond the model's positions."""
 
     def __init__(self, max_length: int, max_position_embeddings: int | None = None):
         self.max_length, self.max_position_embeddings = max_length, max_position_embeddings
 
-    def __call__(self, input_ids: paddle.Tensor, scores: Scores, **kwargs: Any) -> paddle.Tensor:
+    def decide(self, input_ids: paddle.Tensor, **kwargs: Any) -> bool:
         length, limit = input_ids.shape[1], self.max_position_embeddings
         done = length >= self.max_length
         if limit is not None and not done and length > limit:
@@ -48,33 +56,31 @@ class MaxLengthCriteria(StoppingCriteria):
                 f"model's predefined maximum length ({limit}). Depending on the model, you may "
                 f"observe exceptions, performance degradation, or nothing at all."
             )
-        return _all_rows(done, input_ids)
+        return done
 
 
-class MaxTimeCriteria(StoppingCriteria):
+class MaxTimeCriteria(HostCriteria):
     """Stops once ``max_time`` seconds have passed since ``initial_timestamp`` (default: now)."""
 
     def __init__(self, max_time: float, initial_timestamp: float | None = None):
         self.max_time = max_time
         self.initial_timestamp = time.time() if initial_timestamp is None else initial_timestamp
 
-    def __call__(self, input_ids: paddle.Tensor, scores: Scores, **kwargs: Any) -> paddle.Tensor:
-        return _all_rows(time.time() - self.initial_timestamp > self.max_time, input_ids)
+    def decide(self, input_ids: paddle.Tensor, **kwargs: Any) -> bool:
+        return time.time() - self.initial_timestamp > self.max_time
 
 
-class EosTokenCriteria(StoppingCriteria):
+class EosTokenCriteria(HostCriteria):
     """Stops a row whose newest token is one of ``eos_token_id``."""
 
     def __init__(self, eos_token_id: int | list[int] | paddle.Tensor):
         self.eos_token_id = token_ids(eos_token_id)
 
-    def __call__(
-        self, input_ids: paddle.Tensor, scores: Scores, new_token_length: int = 1, **kwargs: Any
-    ) -> paddle.Tensor:
-        # On the host, which must know the answer anyway before the next step begins.
-        newest = input_ids[:, -new_token_length:].numpy()
-        ended = np.isin(newest, self.eos_token_id.numpy()).any(axis=-1)
-        return paddle.to_tensor(ended, place=input_ids.place)
+    def decide(
+        self, input_ids: paddle.Tensor, new_token_length: int = 1, **kwargs: Any
+    ) -> np.ndarray:
+        newest = input_ids.numpy()[:, -new_token_length:, None]
+        return (newest == self.eos_token_id.numpy()).any(axis=(1, 2))
 
 
 class ConfidenceCriteria(StoppingCriteria):
@@ -256,14 +262,17 @@ class StoppingCriteriaList(list):
     """Stops a row when any member does. Members may be plain functions ``(input_ids, scores)``."""
 
     def __call__(self, input_ids: paddle.Tensor, scores: Scores, **kwargs: Any) -> paddle.Tensor:
-        done: paddle.Tensor | None = None
+        return paddle.to_tensor(self.decide(input_ids, scores, **kwargs), place=input_ids.place)
+
+    def decide(self, input_ids: paddle.Tensor, scores: Scores, **kwargs: Any) -> np.ndarray:
+        """The same on the host, booleans ``[B]``."""
+        done = np.zeros(input_ids.shape[0], dtype=bool)
         for criterion in self:
-            answer = criterion(input_ids, scores, **kwargs)
-            if not isinstance(answer, paddle.Tensor):
-                answer = paddle.to_tensor(np.asarray(answer, dtype=bool), place=input_ids.place)
-            answer = beside(answer, input_ids).astype("bool")
-            done = answer if done is None else paddle.logical_or(done, answer)
-        return _all_rows(False, input_ids) if done is None else done
+            if type(criterion).__call__ is HostCriteria.__call__:
+                done |= criterion.decide(input_ids, **kwargs)
+            else:
+                done |= np.asarray(criterion(input_ids, scores, **kwargs)).astype(bool)
+        return done
 
     @property
     def max_length(self) -> int | None:

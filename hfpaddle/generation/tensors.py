@@ -55,17 +55,22 @@ def token_mask(tokens: paddle.Tensor, scores_BV: paddle.Tensor) -> paddle.Tensor
     return isin(arange(scores_BV.shape[-1], scores_BV), tokens)
 
 
-class TokenMask:
-    """`token_mask` of tokens that stay the same, made once for all steps of a generation."""
+class Hidden:
+    """Tokens that stay the same, hidden from the scores of all steps of a generation.
+
+    What `where` needs is made once, in the shape of the scores: broadcasting costs more than it.
+    """
 
     def __init__(self) -> None:
-        self._known: tuple[tuple, paddle.Tensor] | None = None
+        self._known: tuple[tuple, paddle.Tensor, paddle.Tensor] | None = None
 
-    def of(self, tokens: paddle.Tensor, scores_BV: paddle.Tensor) -> paddle.Tensor:
-        key = (scores_BV.shape[-1], str(scores_BV.place), tuple(tokens.tolist()))
+    def hide(self, tokens: paddle.Tensor, scores_BV: paddle.Tensor) -> paddle.Tensor:
+        """Return the scores with minus infinity for ``tokens``."""
+        key = (scores_BV.shape, scores_BV.dtype, str(scores_BV.place), tokens.tolist())
         if self._known is None or self._known[0] != key:
-            self._known = (key, token_mask(tokens, scores_BV))
-        return self._known[1]
+            mask = token_mask(tokens, scores_BV).expand(scores_BV.shape).contiguous()
+            self._known = (key, mask, paddle.full_like(scores_BV, NEG_INF))
+        return paddle.where(self._known[1], self._known[2], scores_BV)
 
 
 def fill(scores: paddle.Tensor, mask: paddle.Tensor, value: float) -> paddle.Tensor:

@@ -9,6 +9,7 @@ Shape letters: B rows, S prompt tokens, T tokens with those in the cache, V voca
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from hfpaddle.generation.preparation import (
 from hfpaddle.generation.processing import ProcessingMixin
 from hfpaddle.generation.sampling import SamplingMixin
 from hfpaddle.generation.tensors import arange, gather, log_softmax
+from hfpaddle.layers.recipe import layers_stay
 
 _METHODS = {
     GenerationMode.SAMPLE: "_sample",
@@ -300,7 +302,7 @@ class GenerationMixin(
         Args:
             inputs: prompt ids ``[B, S]`` integer (also as ``input_ids=``).
             generation_config: settings; what it leaves open comes from the model's own.
-            logits_processor, stopping_criteria: applied besides those of the settings.
+            logits_processor, stopping_criteria: added to the settings'; they leave layers alone.
             prefix_allowed_tokens_fn: (batch index, ids so far) -> ids allowed next.
             synced_gpus: keep stepping until all processes are finished.
             assistant_model: smaller model that drafts tokens for this one to check.
@@ -329,9 +331,8 @@ class GenerationMixin(
             _on(negative_prompt_ids, input_ids),
             _on(negative_prompt_attention_mask, input_ids),
         )
-        criteria = self._get_stopping_criteria(
-            config, stopping_criteria, loop_kwargs.get("tokenizer")
-        )
+        tokenizer = loop_kwargs.get("tokenizer")
+        criteria = self._get_stopping_criteria(config, stopping_criteria, tokenizer)
         loop = custom_generate or getattr(type(self), _METHODS[mode])
         known, loop_kwargs["inputs_tensor"] = _parameters(loop), source
         loop_kwargs = {k: v for k, v in loop_kwargs.items() if k in known} | {
@@ -339,7 +340,8 @@ class GenerationMixin(
             "stopping_criteria": criteria,
             "generation_config": config,
         }
-        return loop(self, input_ids, **loop_kwargs, **model_kwargs)
+        with contextlib.nullcontext() if custom_generate else layers_stay():
+            return loop(self, input_ids, **loop_kwargs, **model_kwargs)
 
     def _loop_arguments(self, custom: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Take out of ``kwargs`` what belongs to the decoding loop. Refuses foreign code."""

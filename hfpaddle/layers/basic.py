@@ -102,9 +102,10 @@ class Embedding(nn.Layer):
     def forward(self, ids_BS: paddle.Tensor) -> paddle.Tensor:
         check_ids(ids_BS, self.weight.shape[0])
         x_BSH = F.embedding(ids_BS, self.weight)
-        compute = compute_dtype(self.weight.dtype, self.weight.place)
-        if x_BSH.dtype != compute:
-            x_BSH = x_BSH.astype(compute)
+        compute = x_BSH.dtype
+        if compute != paddle.float32:
+            compute = compute_dtype(self.weight.dtype, self.weight.place)
+            x_BSH = x_BSH if x_BSH.dtype == compute else x_BSH.astype(compute)
         if self.padding_idx is not None and not x_BSH.stop_gradient:
             # Paddle would also return zeros for that row; torch returns the row and stops its
             # gradient alone.

@@ -100,7 +100,8 @@ class Room:
 
     def __init__(self, keys: paddle.Tensor, values: paddle.Tensor, length: int) -> None:
         self.keys, self.values, self.length = keys, values, length
-        self.capacity = keys.shape[-2]
+        self.rows, _, self.capacity, _ = keys.shape
+        self.addresses = keys.data_ptr(), values.data_ptr()
 
     @classmethod
     def behind(cls, keys: paddle.Tensor, values: paddle.Tensor, more: int) -> Room:
@@ -164,8 +165,9 @@ class DynamicLayer(CacheLayerMixin):
         return tensor[:, :, : self._room.length]
 
     def can_reserve(self, rows: int, tokens: int) -> bool:
-        held = self._keys if self._room is None else self._room.keys
-        return held is None or held.shape[0] == rows
+        if self._room is not None:
+            return self._room.rows == rows
+        return self._keys is None or self._keys.shape[0] == rows
 
     def reserve(self, tokens: int) -> Room:
         room = self._room

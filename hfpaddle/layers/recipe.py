@@ -6,15 +6,36 @@ Whoever changes a block's forward pass in a subclass gives it a recipe of its ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-import paddle
 from paddle import nn
 
 from hfpaddle.layers.basic import LayerNorm, Linear, RMSNorm
 from hfpaddle.layers.quantized import QuantizedLinear
+
+_promise: ContextVar[object | None] = ContextVar("layers_stay", default=None)
+
+
+@contextlib.contextmanager
+def layers_stay() -> Iterator[None]:
+    """Promise that within the block nobody replaces or hooks layers, or switches adapters.
+
+    A kernel that read them once need not look again at each token. Values may change in place.
+    """
+    token = _promise.set(_promise.get() or object())
+    try:
+        yield
+    finally:
+        _promise.reset(token)
+
+
+def promise() -> object | None:
+    """Return what stands for the outermost `layers_stay` that the code is in, or None."""
+    return _promise.get()
 
 
 @dataclass(frozen=True)
@@ -152,8 +173,3 @@ def block_recipe(
 def hooks_of(layers: Iterable[nn.Layer]) -> list[dict]:
     """Return the dictionaries in which Paddle keeps the hooks of these layers."""
     return [d for layer in layers for d in (layer._forward_pre_hooks, layer._forward_post_hooks)]
-
-
-def tensors_of(recipe: BlockRecipe) -> list[paddle.Tensor]:
-    """Return every parameter that the recipe reads."""
-    return [p for layer in recipe.layers for p in layer._parameters.values() if p is not None]

@@ -179,7 +179,10 @@ class DecoderModel(PreTrainedModel):
         return output.to_tuple() if return_dict is False else output
 
     def embed(self, input_ids_BS: paddle.Tensor) -> paddle.Tensor:
-        return getattr(self, self.embedding_path)(input_ids_BS.astype("int64"))
+        ids_BS = (
+            input_ids_BS if input_ids_BS.dtype == paddle.int64 else input_ids_BS.astype("int64")
+        )
+        return getattr(self, self.embedding_path)(ids_BS)
 
     def count_positions(
         self, x_BSH: paddle.Tensor, attention_mask: Any, past: int
@@ -202,7 +205,8 @@ class DecoderModel(PreTrainedModel):
         packing: Packing | None,
     ) -> ForwardState:
         """Build the masks and rotary angles of each layer type that occurs."""
-        position_ids = position_ids.astype("int64")
+        if position_ids.dtype != paddle.int64:
+            position_ids = position_ids.astype("int64")
         masks = {}
         for i, kind in enumerate(self.layer_types):
             if kind not in masks:
@@ -244,16 +248,16 @@ class DecoderModel(PreTrainedModel):
     ) -> paddle.Tensor:
         """Apply every block and the final norm; ``hidden`` collects each block's input."""
         blocks = getattr(self, self.layers_name)
+        norm = getattr(self, self.norm_name) if self.norm_name else None
         recomputing = self.gradient_checkpointing and self.training
         if hidden is None and not recomputing:
-            x_BSH = ops.run_blocks(x_BSH, blocks, state)
-            blocks = ()
+            return ops.run_blocks(x_BSH, blocks, state, norm)
         for block in blocks:
             if hidden is not None:
                 hidden.append(x_BSH)
             x_BSH = recompute(block, x_BSH, state) if recomputing else block(x_BSH, state)
-        if self.norm_name:
-            x_BSH = getattr(self, self.norm_name)(x_BSH)
+        if norm is not None:
+            x_BSH = norm(x_BSH)
         if hidden is not None:
             hidden.append(x_BSH)
         return x_BSH

@@ -229,6 +229,12 @@ class Worker {
     add(b, b.down, s_.hidden, s_.hidden_size, b.after_mlp);
   }
 
+  void finish(const Norm& norm) {
+    if (norm.kind == 0) return;
+    Range mine = share(rows_, thread_, team_);
+    for (int64_t r = mine.begin; r < mine.end; ++r) normalize(norm, x_ + r * H_, x_ + r * H_, H_);
+  }
+
  private:
   // The rows of `from` as the product reads them, normed; each thread prepares its own.
   const Activation* prepare(const float* from, int64_t stride, int64_t cols, const Norm* norm,
@@ -423,9 +429,9 @@ HF_EXPORT void hf_widen(const hf::Widening* vectors, int64_t count) {
   }
 }
 
-// x [batch * tokens, width] float32, in and out.
-HF_EXPORT void hf_blocks(const hf::Block* blocks, int64_t count, float* x, int64_t batch,
-                         int64_t tokens, int64_t width) {
+// x [batch * tokens, width] float32, in and out; `last` is applied behind the blocks.
+HF_EXPORT void hf_blocks(const hf::Block* blocks, int64_t count, const hf::Norm* last, float* x,
+                         int64_t batch, int64_t tokens, int64_t width) {
   using namespace hf;
   int64_t rows = batch * tokens;
   Shared shared{};
@@ -453,6 +459,7 @@ HF_EXPORT void hf_blocks(const hf::Block* blocks, int64_t count, float* x, int64
     }
     Worker worker(shared, x, rows, width, batch, thread, team, *b);
     for (int64_t i = 0; i < count; ++i) worker.run(blocks[i]);
+    worker.finish(*last);
   });
   delete barrier;
 }

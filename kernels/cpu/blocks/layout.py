@@ -16,8 +16,8 @@ from hfpaddle.layers.recipe import (
     LinearRecipe,
     NormRecipe,
     hooks_of,
+    norm_recipe,
     recipe_of,
-    tensors_of,
 )
 
 ACTIVATIONS = {
@@ -76,6 +76,23 @@ class Block(ctypes.Structure):
     ]
 
 
+# What differs from call to call.
+CHANGING = (
+    *("keys", "values", "capacity", "held", "window", "cos", "sin", "angle_rows", "visible"),
+    "pairs",
+)
+
+
+def columns(array: Any, kind: Any, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return integer fields of an array of structures as arrays that share its memory."""
+    table = np.frombuffer(array, np.uint8).reshape(len(array), ctypes.sizeof(kind))
+    fields = ((name, getattr(kind, name)) for name in names)
+    return {
+        name: table[:, field.offset : field.offset + field.size].view(f"i{field.size}")[:, 0]
+        for name, field in fields
+    }
+
+
 class Widening(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("source", "to")),
@@ -97,18 +114,28 @@ def _widening(pair: tuple[paddle.Tensor, paddle.Tensor]) -> Widening:
 class Compiled:
     """The blocks of one model as the C++ side reads them, with what they were read from."""
 
-    def __init__(self, stack: Any, recipes: list[BlockRecipe]) -> None:
-        self.recipes = recipes
+    def __init__(self, stack: Any, recipes: list[BlockRecipe], norm: Any) -> None:
+        self.recipes, self.norm = recipes, norm
         self.array = (Block * len(recipes))()
-        self.blocks = list(self.array)  # an item of the array is a new object at each access
+        self.fields = columns(self.array, Block, CHANGING)
+        kinds = [recipe.attention.layer_type for recipe in recipes]
+        self.kinds = {
+            kind: np.array([i for i, k in enumerate(kinds) if k == kind]) for kind in set(kinds)
+        }
+        self.rotates = np.array([recipe.attention.rope is not None for recipe in recipes])
         self._copies: list[tuple[paddle.Tensor, paddle.Tensor]] = []
         self._kept: list[Any] = []  # what the C++ side points to
+        self.looked: object | None = None  # the promise under which `fresh` held
         self.batch: int | None = None  # the only batch size that fits, if rows have adapters
-        for block, recipe in zip(self.blocks, recipes, strict=True):
+        for block, recipe in zip(self.array, recipes, strict=True):
             self._fill(block, recipe)
+        last = norm_recipe(norm)
+        self.ends = last is not None  # the C++ side computes the norm behind the blocks
+        self.last = self._norm(last)
         layers = [stack, *(layer for recipe in recipes for layer in recipe.layers)]
+        layers += [] if norm is None else [norm]
         self._widening = (Widening * len(self._copies))(*map(_widening, self._copies))
-        self._read = [tensor for recipe in recipes for tensor in tensors_of(recipe)]
+        self._read = [p for layer in layers for p in layer._parameters.values() if p is not None]
         self._addresses = [tensor.data_ptr() for tensor in self._read]
         self._hooks = hooks_of(layers)
         adapters = (layer for layer in layers if hasattr(layer, "low_rank"))
@@ -192,12 +219,14 @@ class Compiled:
             _widen(self._widening, len(self._copies))
 
 
-def compile_blocks(blocks: Any) -> Compiled | None:
-    """Read the recipes of all blocks; None if one has none that the kernel runs."""
+def compile_blocks(blocks: Any, norm: Any = None) -> Compiled | None:
+    """Read the recipes of all blocks, and of a norm behind them; None if a block has none that the
+    kernel runs.
+    """
     recipes = [recipe_of(block) for block in blocks]
     if not recipes or not all(recipe is not None and _runs(recipe) for recipe in recipes):
         return None
-    return Compiled(blocks, recipes)
+    return Compiled(blocks, recipes, norm)
 
 
 def _runs(recipe: BlockRecipe) -> bool:

@@ -64,25 +64,18 @@ struct Integer {
   }
 };
 
-// Which groups the 64 columns at hand belong to: two of 32 columns, or one of more. It counts,
-// since a division costs more than all the rest.
+// Which groups the 64 columns at hand belong to: two of 32 columns, or one of more, whose size is a
+// power of two or the whole row. (Shifted, since a division costs more than all the rest.)
 struct Groups {
-  explicit Groups(int32_t group) : chunks(group / 64) {}
-  void next() {
-    if (chunks == 0) {
-      at += 2;
-    } else if (left-- == 0) {
-      at += 1;
-      left = chunks - 1;
-    }
-  }
-  // Where `next` has moved to: at - 1 (and at, where groups are of 32 columns).
+  Groups() = default;
+  explicit Groups(const Matrix& w) : shift(w.group == w.cols ? 62 : __builtin_ctz(w.group)) {}
+  void begin(int64_t k) { at = k >> shift; }
   template <class T>
   vf pair(const T* v) const {
-    return chunks ? splat(v[at]) : hf::pair(v[at - 1], v[at]);
+    return shift > 5 ? splat(v[at]) : hf::pair(v[at], v[at + 1]);
   }
-  int32_t chunks, left = 0;
-  int64_t at = -1;
+  int32_t shift = 0;
+  int64_t at = 0;
 };
 
 struct Int8 : Integer<Int8> {
@@ -94,13 +87,13 @@ struct Int8 : Integer<Int8> {
     Row() = default;
     Row(const Matrix& w, int64_t row)
         : p(static_cast<const uint8_t*>(w.data) + row * w.cols),
-          scales(w.scales + row * (w.cols / w.group)), groups(w.group) {}
-    void begin(int64_t) { groups.next(); }
+          scales(w.scales + row * (w.cols / w.group)), groups(w) {}
+    void begin(int64_t k) { groups.begin(k); }
     vub weights(int64_t k, int) const { return load_as<vub>(p + k) ^ 128; }
     vf scale(int64_t, int) const { return groups.pair(scales); }
     const uint8_t* p;
     const float* scales;
-    Groups groups{32};
+    Groups groups;
   };
 };
 
@@ -116,8 +109,8 @@ struct Int4 : Integer<Int4> {
         : p(static_cast<const uint8_t*>(w.data) + row * w.cols / 2),
           scales(w.scales + row * (w.cols / w.group)),
           zeros(w.zeros ? w.zeros + row * (w.cols / w.group) : nullptr),
-          groups(w.group), count(w.cols / w.group) {}
-    void begin(int64_t) { groups.next(); }
+          groups(w), count(w.cols / w.group) {}
+    void begin(int64_t k) { groups.begin(k); }
     vub weights(int64_t k, int) const { return nibbles(p + k / 2); }
     vf scale(int64_t, int) const { return groups.pair(scales); }
     vf zero() const { return zeros ? groups.pair(zeros) : splat(8.0f); }
@@ -129,7 +122,7 @@ struct Int4 : Integer<Int4> {
     const uint8_t* p;
     const float* scales;
     const uint8_t* zeros;
-    Groups groups{32};
+    Groups groups;
     int64_t count;
   };
 };

@@ -18,7 +18,7 @@ enum Kind : int32_t {
   F32 = 0,
   BF16 = 1,
   F16 = 2,
-  I8 = 3,    // int8 [rows, cols] with float32 scales [rows, cols / group]
+  I8 = 3,    // int8 [rows, cols] with float32 scales [rows, cols / group]; group: a power of two or cols
   I4 = 4,    // two in a byte: of each 64 columns, the first 32 in the low halves
   Q4_0 = 5,  // blocks of GGUF from here on
   Q8_0 = 6,

@@ -45,7 +45,7 @@ def reads(stored: Format, cols: int, weight: paddle.Tensor, *parts: paddle.Tenso
         return False
     if not stored.bytes and (cols % stored.group or stored.group % 32):
         return False
-    if not stored.bytes and stored.group % 64 and stored.group != 32:
+    if not stored.bytes and stored.group & (stored.group - 1) and stored.group != cols:
         return False
     if any(p is not None and not p.is_contiguous() for p in (weight, *parts)):
         return False
