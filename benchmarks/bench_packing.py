@@ -59,7 +59,7 @@ def padded(features):
 seen = []
 def counted(features):
     seen.append(sum(len(f["input_ids"]) for f in features))
-    return (padded if mode == "padded" else hf.DataCollatorWithFlattening())(features)
+    return (hf.DataCollatorWithFlattening() if mode == "packed" else padded)(features)
 
 class Turn(hf.TrainerCallback):
     def on_step_begin(self, args, state, control, **kwargs):
@@ -83,7 +83,7 @@ trainer = hf.Trainer(
     args=hf.TrainingArguments(
         folder + "/out", num_train_epochs=1, per_device_train_batch_size=batch, learning_rate=1e-4,
         logging_steps=1, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True,
-        dataloader_drop_last=True,
+        dataloader_drop_last=True, bf16=mode == "bf16",
     ),
     train_dataset=rows, data_collator=counted, callbacks=[Turn()],
 )
@@ -111,6 +111,7 @@ def turns(
 
     Args:
         method: "full" trains all weights, "lora" an adapter of rank 8 on every linear layer.
+        modes: "padded", "packed", or "bf16": padded, with mixed precision.
         lengths: of the shortest and the longest sample, in tokens.
     """
     kinds = [(side, mode) for mode in modes for side in ("ours", "theirs")]

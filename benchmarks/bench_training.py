@@ -1,7 +1,8 @@
 """A step of the Trainer at the size of SmolLM-135M: tokens a second and peak memory, ours and
 theirs (transformers on torch), and our share of the arithmetic that matrix products reach.
 
-First 2 x 512 tokens; then samples of skewed lengths, padded and packed. The limit is the best rate
+First 2 x 512 tokens, in float32 and with `bf16=True` (where a processor has no AMX, ours is then
+float32); then samples of skewed lengths, padded and packed. The limit is the best rate
 of Paddle's float32 product of 1024 x 576 with 576 x 1536 in the same run; a step is charged six
 operations a weight and token, and attention's. 2 threads: ``OMP_NUM_THREADS=2``.
 """
@@ -22,7 +23,7 @@ CONFIG = {
 }
 WEIGHTS = 49152 * 576 + 30 * (576 * (576 + 2 * 192) + 576 * 576 + 3 * 576 * 1536)
 Kind = tuple[str, str]  # a library and a mode of batching
-GOALS = {"2 x 512": 1.1, "packed": 1.1}  # speed over theirs
+GOALS = {"2 x 512": 1.1, "2 x 512 bf16": 1.1, "packed": 1.1}  # speed over theirs
 
 PRODUCT = """
 import json, time, paddle
@@ -48,7 +49,8 @@ def steps_of(
         for i, results in enumerate(taken):
             load.append(os.getloadavg()[0])
             losses = [result["loss"] for result in results.values()]
-            assert max(losses) - min(losses) <= 1e-3 * min(losses), f"losses differ: {results}"
+            apart = 1e-2 if "bf16" in modes else 1e-3
+            assert max(losses) - min(losses) <= apart * min(losses), f"losses differ: {results}"
             for kind, result in results.items():
                 if i:
                     found.setdefault(kind, []).append(result)
@@ -62,12 +64,13 @@ def speed(steps: list[dict[str, float]]) -> list[float]:
 def measure(repeat: int) -> Iterator[Result]:
     load: list[float] = []
     fixed = steps_of(("padded",), 2, (512, 512), repeat, load)
+    half = steps_of(("bf16",), 2, (512, 512), repeat, load)
     skewed = steps_of(("padded", "packed"), 8, (8, 384), repeat, load)
     limit = child(OURS, PRODUCT)
     where = {"load": f"{min(load):.1f}-{max(load):.1f}", "model": "llama 576x1536 L30 V49152"}
-    pairs = {"2 x 512": fixed, "padded": skewed, "packed": skewed}
+    pairs = {"2 x 512": fixed, "2 x 512 bf16": half, "padded": skewed, "packed": skewed}
     for name, found in pairs.items():
-        mode = "packed" if name == "packed" else "padded"
+        mode = {"packed": "packed", "2 x 512 bf16": "bf16"}.get(name, "padded")
         ours, theirs = found["ours", mode], found["theirs", mode]
         share = {"limit_gflops": f"{limit / 1e9:.0f}", "share": ""}
         if found is fixed:

@@ -2,8 +2,9 @@
 
 ``HFPADDLE_CPU_LEVEL`` (generic, avx2, avx512, avx512vnni, avx512amx) picks a lower level than the
 processor's;
-``HFPADDLE_CPU_KERNELS=0`` turns the kernels off. ``HFPADDLE_CPU_HEAP=0`` lets the C library give
-freed memory back to the system at once, which costs a page fault for every 4 kB used again.
+``HFPADDLE_CPU_KERNELS=0`` turns the kernels off. ``HFPADDLE_CPU_HEAP`` says what becomes of freed
+memory: "keep" (default) keeps it in the process, "small" gives it back to the system at once, which
+costs a page fault for every 4 kB used again, and "0" leaves the C library's ways alone.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ LEVELS = ("generic", "avx2", "avx512", "avx512vnni", "avx512amx")
 FOLDER = Path(__file__).with_name("lib")
 # What `hf_set_runtime` takes, of an OpenMP runtime.
 ENTRIES = ("GOMP_parallel", "omp_get_max_threads", "omp_get_thread_num", "omp_get_num_threads")
+HEAPS = {"keep": "hf_keep_heap", "1": "hf_keep_heap", "small": "hf_small_heap", "0": ""}
 REMEDY = (
     "Every op runs its reference in plain Paddle, which is slower. Install a wheel of hfpaddle, or "
     "a C++ compiler and then `pip install -e .`."
@@ -40,8 +42,11 @@ def library() -> ctypes.CDLL | None:
         warn_once(f"kernels for the CPU are unavailable: {error} {REMEDY}")
         return None
     _share_threads(loaded)
-    if os.environ.get("HFPADDLE_CPU_HEAP", "1") != "0":
-        loaded.hf_keep_heap()
+    heap = os.environ.get("HFPADDLE_CPU_HEAP", "keep")
+    if heap not in HEAPS:
+        raise UnsupportedArgumentError(f"HFPADDLE_CPU_HEAP={heap}: known are {', '.join(HEAPS)}.")
+    if HEAPS[heap]:
+        getattr(loaded, HEAPS[heap])()
     return loaded
 
 

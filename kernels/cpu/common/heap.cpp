@@ -15,3 +15,13 @@ HF_EXPORT int hf_keep_heap() {
   return 0;
 #endif
 }
+
+// The opposite: give every block above 256 KB back as soon as it is free. The heap has no holes
+// then, but pays for each block with page faults. (Left alone, glibc moves the limit up to 32 MB.)
+HF_EXPORT int hf_small_heap() {
+#if defined(M_MMAP_THRESHOLD) && defined(M_MMAP_MAX)
+  return mallopt(M_MMAP_THRESHOLD, 1 << 18) && mallopt(M_MMAP_MAX, 1 << 20);
+#else
+  return 0;
+#endif
+}
