@@ -253,6 +253,7 @@ class Worker {
       activations_[r] = activation(row, words_.data() + r * words, cols);
       if (integer) quantize(activations_[r], cols);
     }
+    set_ = new_set();
     return activations_.data();
   }
 
@@ -290,7 +291,7 @@ class Worker {
 
   void times(const Matrix& w, const Activation* x, float* out, int64_t stride, Range r) {
     if (rows_ >= GEMM_TOKENS) {
-      gemm(w, x, rows_, out, stride, r.begin, r.end);
+      gemm(w, x, rows_, out, stride, r.begin, r.end, x == activations_.data() ? set_ : 0);
     } else {
       product(w, x, static_cast<int>(rows_), out, stride, r.begin, r.end);
     }
@@ -414,6 +415,7 @@ class Worker {
   Barrier& barrier_;
   std::vector<float> normed_, words_, scores_, gate_, low_, more_;
   std::vector<Activation> activations_, lows_;
+  int64_t set_ = 0;  // what `gemm` knows these activations by
   Attention many_;
 };
 

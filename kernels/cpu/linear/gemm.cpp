@@ -20,16 +20,20 @@ constexpr int64_t DEPTH = 512;  // columns at a time: 64 KB of a panel
 // Tokens by TILE: [tile, cols, TILE], zeros where tokens end.
 void pack_tokens(const Activation* x, int64_t tokens, int64_t cols, std::vector<float>& out) {
   const int64_t tiles = (tokens + TILE - 1) / TILE;
-  out.resize(tiles * cols * TILE);
+  out.resize(tiles * cols * TILE + W);
   for (int64_t t = 0; t < tiles; ++t) {
     float* tile = out.data() + t * cols * TILE;
-    for (int i = 0; i < TILE; ++i) {
-      const int64_t m = t * TILE + i;
-      if (m < tokens) {
-        for (int64_t k = 0; k < cols; ++k) tile[k * TILE + i] = x[m].f32[k];
-      } else {
-        for (int64_t k = 0; k < cols; ++k) tile[k * TILE + i] = 0.0f;
+    const int64_t here = std::min<int64_t>(TILE, tokens - t * TILE);
+    for (int64_t k = 0; k < cols; k += W) {
+      const int64_t wide = std::min<int64_t>(W, cols - k);
+      vi v[W] = {};
+      for (int64_t i = 0; i < here; ++i) {
+        const float* row = x[t * TILE + i].f32 + k;
+        v[i] = (vi)(wide == W ? load(row) : load_some(row, wide));
       }
+      transpose(v);
+      // Whole vectors: what is too much lies where the next column is written, or behind the last.
+      for (int64_t j = 0; j < wide; ++j) store(tile + (k + j) * TILE, (vf)v[j]);
     }
   }
 }
@@ -46,6 +50,16 @@ inline void tile(const float* x, const float* panel, int64_t depth, bool first, 
       acc[i][0] += v * a;
       acc[i][1] += v * b;
     }
+  }
+  if (rows == PANEL && tokens >= TILE) {
+    vf from[2] = {bias ? load(bias) : vf{}, bias ? load(bias + W) : vf{}};
+#pragma GCC unroll 16
+    for (int i = 0; i < TILE; ++i) {
+      float* out = y + i * stride;
+      store(out, acc[i][0] + (first ? from[0] : load(out)));
+      store(out + W, acc[i][1] + (first ? from[1] : load(out + W)));
+    }
+    return;
   }
   for (int64_t i = 0; i < std::min<int64_t>(TILE, tokens); ++i) {
     float sums[PANEL];
@@ -80,15 +94,20 @@ void pack_panel(const T* data, int64_t cols, int64_t row, int64_t end, int64_t k
   }
 }
 
+thread_local Kept<float> floats;
+
 template <class T>
 void panels(const T* data, const Matrix& w, const float* packed, int64_t tokens, float* y,
             int64_t stride, int64_t begin, int64_t end) {
   thread_local std::vector<float> panel;
-  panel.resize(DEPTH * PANEL);
+  // Equal parts, so that none is too short for what it costs to begin one.
+  const int64_t parts = (w.cols + DEPTH - 1) / DEPTH;
+  const int64_t most = (w.cols / parts + W) / W * W;
+  panel.resize(most * PANEL);
   for (int64_t row = begin; row < end; row += PANEL) {
     const float* bias = w.bias ? w.bias + row : nullptr;
-    for (int64_t k = 0; k < w.cols; k += DEPTH) {
-      const int64_t depth = std::min(DEPTH, w.cols - k);
+    for (int64_t k = 0; k < w.cols; k += most) {
+      const int64_t depth = std::min(most, w.cols - k);
       pack_panel(data, w.cols, row, end, k, depth, panel.data());
       for (int64_t m = 0; m < tokens; m += TILE) {
         tile(packed + (m * w.cols + k * TILE), panel.data(), depth, k == 0, bias,
@@ -227,10 +246,11 @@ void rounded_tile(const Tokens<COLS>* x, const Weights<COLS>* w, int64_t groups,
 
 template <class T, int COLS = group_of<T>()>
 void rounded(const Matrix& w, const Activation* x, int64_t tokens, float* y, int64_t stride,
-             int64_t begin, int64_t end) {
-  thread_local std::vector<char> packed, buffer;
-  pack_rounded<T>(x, tokens, w.cols, packed);
-  auto* all = reinterpret_cast<const Tokens<COLS>*>(packed.data());
+             int64_t begin, int64_t end, int64_t set) {
+  thread_local std::vector<char> buffer;
+  thread_local Kept<char> packed;  // of T alone: kinds differ in what they take from a sum
+  if (packed.stale(set)) pack_rounded<T>(x, tokens, w.cols, packed.items);
+  auto* all = reinterpret_cast<const Tokens<COLS>*>(packed.items.data());
   const int64_t groups = (w.cols + 63) / 64 * (64 / COLS);
   buffer.resize(groups * sizeof(Weights<COLS>) + 64);
   auto at = (reinterpret_cast<uintptr_t>(buffer.data()) + 63) / 64 * 64;
@@ -251,6 +271,11 @@ void rounded(const Matrix& w, const Activation* x, int64_t tokens, float* y, int
 
 }  // namespace
 
+int64_t new_set() {
+  thread_local int64_t last = 0;
+  return ++last;
+}
+
 bool gemm_rounds(int32_t kind) {
 #if defined(__AMX_BF16__)
   if (kind == BF16) return true;
@@ -264,22 +289,22 @@ bool gemm_rounds(int32_t kind) {
 }
 
 void gemm(const Matrix& w, const Activation* x, int64_t tokens, float* y, int64_t stride,
-          int64_t begin, int64_t end) {
+          int64_t begin, int64_t end, int64_t set) {
 #if defined(__AMX_BF16__)
-  if (w.kind == BF16) return gemm_halves(w, x, tokens, y, stride, begin, end);
+  if (w.kind == BF16) return gemm_halves(w, x, tokens, y, stride, begin, end, set);
 #endif
   with_kind(w, [&](auto kind) {
     using T = decltype(kind);
 #if defined(__AVX512VNNI__)
-    if constexpr (T::INTEGER) return rounded<T>(w, x, tokens, y, stride, begin, end);
+    if constexpr (T::INTEGER) return rounded<T>(w, x, tokens, y, stride, begin, end, set);
 #endif
-    thread_local std::vector<float> packed;
-    pack_tokens(x, tokens, w.cols, packed);
+    Kept<float>& packed = floats;
+    if (packed.stale(set)) pack_tokens(x, tokens, w.cols, packed.items);
     if constexpr (T::INTEGER) {
-      unpacked<T>(w, packed.data(), tokens, y, stride, begin, end);
+      unpacked<T>(w, packed.items.data(), tokens, y, stride, begin, end);
     } else {
       auto* data = static_cast<const typename T::Element*>(w.data);
-      panels(data, w, packed.data(), tokens, y, stride, begin, end);
+      panels(data, w, packed.items.data(), tokens, y, stride, begin, end);
     }
   });
 }

@@ -19,9 +19,26 @@ namespace hf {
 // From so many tokens on it is faster than `product`.
 constexpr int64_t GEMM_TOKENS = 17;
 
-// Rows [begin, end) of w, all tokens: y[m * stride + r].
+// Rows [begin, end) of w, all tokens: y[m * stride + r]. Activations are packed first, but not again
+// by a thread whose last call had the same `set`: a number of `new_set` that stands for them.
 void gemm(const Matrix& w, const Activation* x, int64_t tokens, float* y, int64_t stride,
-          int64_t begin, int64_t end);
+          int64_t begin, int64_t end, int64_t set = 0);
+
+// A number that this thread has not had before.
+int64_t new_set();
+
+// Activations in the order of one family of kinds, kept while a caller multiplies the same ones.
+template <class T>
+struct Kept {
+  std::vector<T> items;
+  int64_t set = 0;
+  // Whether they are to be packed, now as those of `wanted`.
+  bool stale(int64_t wanted) {
+    const bool same = wanted && set == wanted;
+    set = wanted;
+    return !same;
+  }
+};
 
 // Whether `gemm` rounds the activations that meet a kind.
 bool gemm_rounds(int32_t kind);

@@ -5,6 +5,7 @@
 
 #include "../common/exports.h"
 #include "../common/parallel.h"
+#include "gemm.h"
 #include "transpose.h"
 
 namespace hf {
@@ -190,14 +191,17 @@ void Strips::multiply(const int32_t* left, const int32_t* right, int64_t depth, 
 }
 
 void gemm_halves(const Matrix& w, const Activation* x, int64_t tokens, float* y, int64_t stride,
-                 int64_t begin, int64_t end) {
-  thread_local std::vector<int32_t> left, right;
+                 int64_t begin, int64_t end, int64_t set) {
+  thread_local std::vector<int32_t> right;
+  thread_local Kept<int32_t> left;
   const int64_t words = strip_words(w.cols);
-  left.resize(strips(tokens) * words);
   right.resize(words);
   const Operand lines{x, nullptr, 0, false, false}, weight{nullptr, w.data, w.cols, false, true};
-  for (int64_t m = 0; m < tokens; m += STRIP) {
-    pack_strip(lines, Side::LEFT, m, tokens, 0, w.cols, left.data() + m / STRIP * words);
+  if (left.stale(set)) {
+    left.items.resize(strips(tokens) * words);
+    for (int64_t m = 0; m < tokens; m += STRIP) {
+      pack_strip(lines, Side::LEFT, m, tokens, 0, w.cols, left.items.data() + m / STRIP * words);
+    }
   }
   Strips tiles;
   for (int64_t row = begin; row < end; row += STRIP) {
@@ -206,8 +210,8 @@ void gemm_halves(const Matrix& w, const Activation* x, int64_t tokens, float* y,
     for (int64_t m = 0; m < tokens; m += STRIP) {
       const int64_t rows = std::min(STRIP, tokens - m);
       float* out = y + m * stride + row;
-      tiles.multiply(left.data() + m / STRIP * words, right.data(), w.cols, out, stride, rows, cols,
-                     false);
+      tiles.multiply(left.items.data() + m / STRIP * words, right.data(), w.cols, out, stride, rows,
+                     cols, false);
       for (int64_t i = 0; w.bias && i < rows; ++i) {
         for (int64_t n = 0; n < cols; ++n) out[i * stride + n] += w.bias[row + n];
       }

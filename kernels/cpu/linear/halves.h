@@ -46,6 +46,6 @@ class Strips {
 
 // `gemm` for bfloat16 weights, with activations rounded to bfloat16.
 void gemm_halves(const Matrix& w, const Activation* x, int64_t tokens, float* y, int64_t stride,
-                 int64_t begin, int64_t end);
+                 int64_t begin, int64_t end, int64_t set);
 
 }  // namespace hf
