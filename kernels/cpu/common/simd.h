@@ -23,15 +23,28 @@ inline vf load(const float* p) {
   return v;
 }
 
+// Keep GCC from reading v anew at each use, where loads are what a loop waits for.
+inline void in_register([[maybe_unused]] vf& v) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(v));
+#endif
+}
+
 inline void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
 
 inline vf splat(float x) { return x - vf{}; }
 
-// bfloat16 is the upper half of a float32.
+// bfloat16 is the upper half of a float32. (GCC 12 widens half vectors by __builtin_convertvector in
+// two parts that it puts together again, which takes as long as the memory does.)
 inline vf load_bf16(const uint16_t* p) {
+#if defined(__AVX512F__)
+  __m256i h = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
+#else
   vh h;
   std::memcpy(&h, p, sizeof h);
   return (vf)(__builtin_convertvector(h, vu) << 16);
+#endif
 }
 
 inline float from_bf16(uint16_t h) {
@@ -63,6 +76,13 @@ inline float from_f16(uint16_t h) {
 inline vf load_f16(const uint16_t* p) {
 #if defined(__AVX512F__)
   return (vf)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(__F16C__)
+  auto* halves = reinterpret_cast<const __m128i*>(p);
+  vf v;
+  __m256 parts[2] = {_mm256_cvtph_ps(_mm_loadu_si128(halves)),
+                     _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
+  std::memcpy(&v, parts, sizeof v);
+  return v;
 #else
   vf v;
   for (int i = 0; i < W; ++i) v[i] = from_f16(p[i]);

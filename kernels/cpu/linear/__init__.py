@@ -17,8 +17,12 @@ from hfpaddle.kernels.cpu.linear import halves  # noqa: F401  registers itself
 from hfpaddle.kernels.cpu.linear.matrix import Matrix, matrix
 from hfpaddle.kernels.cpu.memory import empty
 
-# Storage formats. Paddle's own product with a float32 weight is at the limits already.
+# Storage formats.
 STORED = (paddle.bfloat16, paddle.float16)
+# Paddle's own product with a float32 weight is at the limits but for this many rows of a large
+# weight, where it reaches a third of the memory's bandwidth.
+FEW = range(2, 17)
+LARGE = 1 << 20
 
 _linear = library().hf_linear  # type: ignore[union-attr]
 _linear.argtypes = [ctypes.POINTER(Matrix), ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
@@ -26,10 +30,15 @@ _linear.restype = None
 
 
 def infers(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor | None = None) -> bool:
-    """Whether this implementation takes the call: inference with a weight in a half type."""
+    """Whether this implementation takes the call: inference with a weight in a half
+    type, or with a few rows."""
     if paddle.is_grad_enabled() and not (x.stop_gradient and weight.stop_gradient):
         return False
-    return weight.dtype in STORED and x.size > 0 and x.shape[-1] == weight.shape[1]
+    if x.size == 0 or x.shape[-1] != weight.shape[1]:
+        return False
+    if weight.dtype == paddle.float32:
+        return x.size // x.shape[-1] in FEW and weight.size >= LARGE
+    return weight.dtype in STORED
 
 
 @implements(ops.linear, name="cpu", devices=("cpu",), dtypes=("float32",), accepts=infers,

@@ -24,7 +24,7 @@ library = sys.modules["hfpaddle.kernels.cpu.library"]
 pytestmark = pytest.mark.unit
 
 ROWS, COLS = 37, 768
-TOKENS = (1, 2, 3, 8, 13, 17, 40)
+TOKENS = (1, 2, 3, 5, 8, 13, 16, 17, 40)
 GGUF = {"Q4_0": 5, "Q8_0": 6, "Q4_K": 7, "Q5_K": 8, "Q6_K": 9, "Q5_0": 10}
 
 
@@ -124,6 +124,20 @@ def test_stored_weights_give_what_the_reference_gives(dtype, shape):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
         expected = ops.linear.reference(x[..., ::2], w[:, ::2])
         np.testing.assert_allclose(turned, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5, 8, 11, 16])
+def test_few_rows_and_a_large_weight(rows):
+    paddle.seed(rows)
+    x, w, b = paddle.randn([rows, 1, 520]), paddle.randn([2053, 520]), paddle.randn([2053])
+    with paddle.no_grad():
+        assert ops.linear.choose(x, w, b) is cpu.linear_cpu
+        expected = ops.linear.reference(x, w, b)
+        np.testing.assert_allclose(ops.linear(x, w, b), expected, rtol=1e-5, atol=1e-4)
+        many = paddle.randn([17, 520])
+        assert ops.linear.choose(many, w) is ops.linear.reference
+        assert ops.linear.choose(x[0], w) is ops.linear.reference
+        assert ops.linear.choose(x, w[:100]) is ops.linear.reference
 
 
 def test_what_it_leaves_to_the_reference():

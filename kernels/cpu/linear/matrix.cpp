@@ -1,16 +1,39 @@
 #include "matrix.h"
 
+#include <algorithm>
 #include <type_traits>
 #include <vector>
 
 #include "kinds.h"
+#include "transpose.h"
 
 namespace hf {
 namespace {
 
-// Bytes ahead of the reading that are fetched: the next rows, or less if those are far away.
-inline int64_t ahead(int64_t row_bytes, int rows) {
-  return row_bytes * rows <= 8192 ? row_bytes * rows : 4096;
+constexpr int TOGETHER = 8;        // tokens that share a read of the weights
+constexpr int64_t NEAR = 1 << 18;  // bytes of rows that wait in the second cache for further ones
+constexpr int64_t FAR = 8192;      // bytes that a thread reads while the memory answers
+
+// The tokens for which there is code: the least that is not less.
+constexpr int together(int tokens) { return tokens > 4 ? TOGETHER : tokens > 2 ? 4 : tokens; }
+
+// Bytes ahead of the reading that are fetched: whole groups of rows, or less than a large one.
+inline int64_t ahead(int64_t group) {
+  return group > 2 * FAR ? FAR : (FAR + group - 1) / group * group;
+}
+
+// out[r][m]: the sum of v[r][m].
+template <int R, int M>
+inline void add_up(const vf (*v)[M], float (*out)[M]) {
+  if constexpr (R * M == W) {
+    store(out[0], sums(v[0]));
+  } else {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) out[r][m] = sum(v[r][m]);
+    }
+  }
 }
 
 // Rows [row, row + R) with M tokens: out[r][m]. Several rows share each read of x, and their sums
@@ -21,7 +44,7 @@ void floating(const Matrix& w, int64_t row, const Activation* x, float (*out)[M]
   const T* p[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) p[r] = static_cast<const T*>(w.data) + (row + r) * w.cols;
-  const int64_t next = ahead(w.cols * sizeof(T), R);
+  const int64_t next = ahead(w.cols * sizeof(T) * R);
   vf acc[R][M][U] = {};
   int64_t k = 0;
   for (; k + W * U <= w.cols; k += W * U) {
@@ -38,6 +61,7 @@ void floating(const Matrix& w, int64_t row, const Activation* x, float (*out)[M]
 #pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
         vf a = load(x[m].f32 + k + W * u);
+        in_register(a);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) acc[r][m][u] += v[r] * a;
       }
@@ -51,15 +75,19 @@ void floating(const Matrix& w, int64_t row, const Activation* x, float (*out)[M]
       for (int m = 0; m < M; ++m) acc[r][m][0] += v * load(x[m].f32 + k);
     }
   }
+  vf totals[R][M];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      vf total = acc[r][m][0];
-      for (int u = 1; u < U; ++u) total += acc[r][m][u];
-      float s = sum(total);
-      for (int64_t j = k; j < w.cols; ++j) s += widen1(p[r][j]) * x[m].f32[j];
-      out[r][m] = s;
+      totals[r][m] = acc[r][m][0];
+      for (int u = 1; u < U; ++u) totals[r][m] += acc[r][m][u];
+    }
+  }
+  add_up<R, M>(totals, out);
+  for (; k < w.cols; ++k) {
+    for (int r = 0; r < R; ++r) {
+      for (int m = 0; m < M; ++m) out[r][m] += widen1(p[r][k]) * x[m].f32[k];
     }
   }
 }
@@ -71,7 +99,7 @@ inline int64_t group_words(const Matrix& w) { return (w.cols / w.group + W - 1) 
 template <class T, bool ROW, int M, int R>
 void integer(const Matrix& w, int64_t row, const Activation* x, const float* sums,
              float (*out)[M]) {
-  const int64_t bytes = T::bytes(w), next = ahead(bytes, R), lines = T::STEP * bytes / w.cols;
+  const int64_t bytes = T::bytes(w), next = ahead(bytes * R), lines = T::STEP * bytes / w.cols;
   typename T::Row rows[R];
   const char* p[R];
 #pragma GCC unroll 8
@@ -129,11 +157,11 @@ void integer(const Matrix& w, int64_t row, const Activation* x, const float* sum
       }
     }
   }
+  add_up<R, M>(acc, out);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      out[r][m] = sum(acc[r][m]);
       if (ROW) out[r][m] *= w.scales[row + r];
       if constexpr (T::MINIMA == OF_BLOCK) out[r][m] -= sum(less[r][m]);
     }
@@ -152,10 +180,11 @@ void some(const Matrix& w, int64_t row, const Activation* x, const float* sums, 
   }
 }
 
+// M tokens, of which the first `tokens` are wanted.
 template <class T, int M>
-void rows(const Matrix& w, const Activation* x, const float* sums, float* y, int64_t stride,
-          int64_t begin, int64_t end) {
-  constexpr int R = M <= 2 ? 4 : 2;
+void rows(const Matrix& w, const Activation* x, const float* sums, int tokens, float* y,
+          int64_t stride, int64_t begin, int64_t end) {
+  constexpr int R = M <= 2 ? 4 : W / M;
   float out[R][M];
   int64_t r = begin;
   while (r < end) {
@@ -163,7 +192,7 @@ void rows(const Matrix& w, const Activation* x, const float* sums, float* y, int
     here == R ? some<T, M, R>(w, r, x, sums, out) : some<T, M, 1>(w, r, x, sums, out);
     for (int i = 0; i < here; ++i) {
       float bias = w.bias ? w.bias[r + i] : 0.0f;
-      for (int m = 0; m < M; ++m) y[m * stride + r + i] = out[i][m] + bias;
+      for (int m = 0; m < tokens; ++m) y[m * stride + r + i] = out[i][m] + bias;
     }
     r += here;
   }
@@ -219,22 +248,31 @@ void quantize(const Activation& x, int64_t cols) {
 
 void product(const Matrix& w, const Activation* x, int tokens, float* y, int64_t stride,
              int64_t begin, int64_t end) {
-  const float* sums = group_sums(w, x, tokens);
+  // A number of tokens that has no code of its own is made up to one that has by the last token.
+  const int last = (tokens - 1) / TOGETHER * TOGETHER, most = last + together(tokens - last);
+  thread_local std::vector<Activation> all;
+  if (most > tokens) {
+    all.assign(x, x + tokens);
+    all.resize(most, x[tokens - 1]);
+    x = all.data();
+  }
+  const float* sums = group_sums(w, x, most);
   const int64_t words = sums ? group_words(w) : 0;
   with_kind(w, [&](auto kind) {
     using T = decltype(kind);
-    for (int m = 0; m < tokens;) {
-      int left = tokens - m;
-      float* out = y + m * stride;
-      const float* s = sums ? sums + m * words : nullptr;
-      if (left >= 8) {
-        rows<T, 8>(w, x + m, s, out, stride, begin, end), m += 8;
-      } else if (left >= 4) {
-        rows<T, 4>(w, x + m, s, out, stride, begin, end), m += 4;
-      } else if (left >= 2) {
-        rows<T, 2>(w, x + m, s, out, stride, begin, end), m += 2;
-      } else {
-        rows<T, 1>(w, x + m, s, out, stride, begin, end), m += 1;
+    const int64_t near = std::max<int64_t>(TOGETHER, NEAR / T::bytes(w) / TOGETHER * TOGETHER);
+    for (int64_t row = begin; row < end; row += near) {
+      const int64_t stop = std::min(end, row + near);
+      for (int m = 0; m < tokens; m += TOGETHER) {
+        const int here = std::min(TOGETHER, tokens - m);
+        const float* s = sums ? sums + m * words : nullptr;
+        float* out = y + m * stride;
+        switch (together(here)) {
+          case 8: rows<T, 8>(w, x + m, s, here, out, stride, row, stop); break;
+          case 4: rows<T, 4>(w, x + m, s, here, out, stride, row, stop); break;
+          case 2: rows<T, 2>(w, x + m, s, here, out, stride, row, stop); break;
+          default: rows<T, 1>(w, x + m, s, here, out, stride, row, stop);
+        }
       }
     }
   });

@@ -63,7 +63,7 @@ int64_t row_bytes(const Matrix& w);
 // Fill all but f32 from it; columns from `cols` on are zero.
 void quantize(const Activation& x, int64_t cols);
 
-// y[m * stride + r] for rows [begin, end) and up to 8 tokens.
+// y[m * stride + r] for rows [begin, end); up to 8 tokens share each read of the weights.
 void product(const Matrix& w, const Activation* x, int tokens, float* y, int64_t stride,
              int64_t begin, int64_t end);
 
