@@ -56,21 +56,24 @@ def token_mask(tokens: paddle.Tensor, scores_BV: paddle.Tensor) -> paddle.Tensor
 
 
 class Hidden:
-    """Tokens that stay the same, hidden from the scores of all steps of a generation.
-
-    What `where` needs is made once, in the shape of the scores: broadcasting costs more than it.
-    """
+    """Tokens that stay the same, hidden from the scores of all steps of a generation."""
 
     def __init__(self) -> None:
         self._known: tuple[tuple, paddle.Tensor, paddle.Tensor] | None = None
 
     def hide(self, tokens: paddle.Tensor, scores_BV: paddle.Tensor) -> paddle.Tensor:
         """Return the scores with minus infinity for ``tokens``."""
-        key = (scores_BV.shape, scores_BV.dtype, str(scores_BV.place), tokens.tolist())
+        rows, words = scores_BV.shape
+        # Ids may be floats, and need not be words, as in transformers: then they meet none.
+        found = [token for token in tokens.reshape([-1]).tolist() if 0 <= token < words]
+        which = [int(token) for token in found if token == int(token)]
+        if not which:
+            return scores_BV
+        key = (rows, scores_BV.dtype, str(scores_BV.place), which)
         if self._known is None or self._known[0] != key:
-            mask = token_mask(tokens, scores_BV).expand(scores_BV.shape).contiguous()
-            self._known = (key, mask, paddle.full_like(scores_BV, NEG_INF))
-        return paddle.where(self._known[1], self._known[2], scores_BV)
+            index = beside(paddle.to_tensor([which] * rows, dtype="int64"), scores_BV)
+            self._known = (key, index, full(index.shape, NEG_INF, scores_BV.dtype, scores_BV))
+        return put(scores_BV, self._known[1], self._known[2])
 
 
 def fill(scores: paddle.Tensor, mask: paddle.Tensor, value: float) -> paddle.Tensor:
