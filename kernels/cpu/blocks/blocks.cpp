@@ -18,6 +18,7 @@
 #include "../common/parallel.h"
 #include "../common/simd.h"
 #include "../linear/gemm.h"
+#include "../linear/transpose.h"
 
 namespace hf {
 namespace {
@@ -79,50 +80,114 @@ void rotate(const Block& b, float* head, const float* cos, const float* sin) {
   }
 }
 
-float dot(const float* a, const float* b, int64_t size) {
-  vf total{};
-  int64_t i = 0;
-  for (; i + W <= size; i += W) total += load(a + i) * load(b + i);
-  float s = sum(total);
-  for (; i < size; ++i) s += a[i] * b[i];
-  return s;
-}
+// A query of G heads that share a key head, over the keys [first, last] of its sequence: each key
+// and value is read once. Nothing visible gives zeros.
+template <int G>
+class Heads {
+ public:
+  Heads(const Block& b, const float* const* q, const float* keys, const float* values,
+        const uint8_t* visible, int64_t first, int64_t last)
+      : b_(b), q_(q), keys_(keys + first * b.head_dim), values_(values + first * b.head_dim),
+        visible_(visible ? visible + first : nullptr), count_(last - first + 1) {}
 
-// One query head over the keys [first, last] of its sequence. Nothing visible gives zeros.
-void attend(const Block& b, const float* q, const float* keys, const float* values,
-            const uint8_t* visible, int64_t first, int64_t last, float* scores, float* out) {
-  const int64_t D = b.head_dim;
-  float most = -__builtin_inff();
-  for (int64_t t = first; t <= last; ++t) {
-    float s = dot(q, keys + t * D, D) * b.scale;
-    if (b.softcap > 0) s = std::tanh(s / b.softcap) * b.softcap;
-    if (visible && !visible[t]) s = -__builtin_inff();
-    scores[t - first] = s;
-    most = std::max(most, s);
+  // scores: room for G times as many floats as there are keys, each up to a multiple of W.
+  void run(float* scores, float* const* out) const {
+    const int64_t wide = (count_ + W - 1) / W * W;
+    int64_t t = 0;
+    for (; t + KEYS <= count_; t += KEYS) score<KEYS>(t, scores + t, wide);
+    for (; t < count_; ++t) score<1>(t, scores + t, wide);
+    float weights[G];
+    for (int g = 0; g < G; ++g) weights[g] = weigh(scores + g * wide, wide);
+    int64_t i = 0;
+    for (; i + 4 * W <= b_.head_dim; i += 4 * W) gather<4>(scores, wide, weights, i, out);
+    for (; i + W <= b_.head_dim; i += W) gather<1>(scores, wide, weights, i, out);
+    for (; i < b_.head_dim; ++i) {
+      for (int g = 0; g < G; ++g) {
+        const float *s = scores + g * wide, *v = values_ + i;
+        float acc = 0;
+        for (int64_t k = 0; k < count_; ++k) acc += s[k] * v[k * b_.head_dim];
+        out[g][i] = acc * weights[g];
+      }
+    }
   }
-  std::fill(out, out + D, 0.0f);
-  if (most == -__builtin_inff()) return;
-  int64_t count = last - first + 1;
-  for (int64_t t = count; t % W; ++t) scores[t] = -__builtin_inff();
-  vf total{};
-  for (int64_t t = 0; t < count; t += W) {
-    vf e = exp(load(scores + t) - most);
-    store(scores + t, e);
-    total += e;
+
+ private:
+  static constexpr int KEYS = W / G;  // at once, so that their sums are taken together
+
+  // s[g * wide + j]: the score of head g and key t + j.
+  template <int N>
+  void score(int64_t t, float* s, int64_t wide) const {
+    const int64_t D = b_.head_dim;
+    const float* k = keys_ + t * D;
+    vf acc[W] = {};
+    int64_t i = 0;
+    for (; i + W <= D; i += W) {
+      vf q[G];
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) q[g] = load(q_[g] + i);
+#pragma GCC unroll 16
+      for (int j = 0; j < N; ++j) {
+        vf key = load(k + j * D + i);
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) acc[j * G + g] += q[g] * key;
+      }
+    }
+    float totals[W];
+    store(totals, sums(acc));
+    for (int j = 0; j < N; ++j) {
+      for (int g = 0; g < G; ++g) {
+        float total = totals[j * G + g];
+        for (int64_t r = i; r < D; ++r) total += q_[g][r] * k[j * D + r];
+        total *= b_.scale;
+        if (b_.softcap > 0) total = std::tanh(total / b_.softcap) * b_.softcap;
+        s[g * wide + j] = visible_ && !visible_[t + j] ? -__builtin_inff() : total;
+      }
+    }
   }
-  float inverse = 1.0f / sum(total);
-  int64_t i = 0;
-  for (; i + W <= D; i += W) {
-    vf acc{};
-    for (int64_t t = 0; t < count; ++t) acc += scores[t] * load(values + (first + t) * D + i);
-    store(out + i, acc * inverse);
+
+  // Scores become weights; return what these are to be multiplied with so that they sum to one.
+  float weigh(float* s, int64_t wide) const {
+    std::fill(s + count_, s + wide, -__builtin_inff());
+    vf most = load(s), total{};
+    for (int64_t t = W; t < wide; t += W) most = vmax(most, load(s + t));
+    const float top = max(most);
+    if (top == -__builtin_inff()) {
+      std::fill(s, s + wide, 0.0f);
+      return 0.0f;
+    }
+    for (int64_t t = 0; t < wide; t += W) {
+      vf e = exp(load(s + t) - top);
+      store(s + t, e);
+      total += e;
+    }
+    return 1.0f / sum(total);
   }
-  for (; i < D; ++i) {
-    float acc = 0;
-    for (int64_t t = 0; t < count; ++t) acc += scores[t] * values[(first + t) * D + i];
-    out[i] = acc * inverse;
+
+  // Elements [i, i + N * W) of the results.
+  template <int N>
+  void gather(const float* s, int64_t wide, const float* weights, int64_t i,
+              float* const* out) const {
+    vf acc[G][N] = {};
+    for (int64_t t = 0; t < count_; ++t) {
+      const float* v = values_ + t * b_.head_dim + i;
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) {
+        vf value = load(v + n * W);
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) acc[g][n] += s[g * wide + t] * value;
+      }
+    }
+    for (int g = 0; g < G; ++g) {
+      for (int n = 0; n < N; ++n) store(out[g] + i + n * W, acc[g][n] * weights[g]);
+    }
   }
-}
+
+  const Block& b_;
+  const float* const* q_;
+  const float *keys_, *values_;
+  const uint8_t* visible_;
+  const int64_t count_;
+};
 
 // The same for many queries: those of `count` tokens from `begin` on, in all heads that share a key
 // head. Scores are products with the keys, and results products with the values.
@@ -205,6 +270,8 @@ struct Shared {
 };
 
 class Worker {
+  static constexpr int64_t TOGETHER = 4;  // heads
+
  public:
   Worker(Shared& shared, float* x, int64_t rows, int64_t width, int64_t batch, int thread, int team,
          Barrier& barrier)
@@ -341,15 +408,33 @@ class Worker {
   void attention(const Block& b) {
     const int64_t D = b.head_dim, N = b.heads, K = b.kv_heads;
     if (S_ >= GEMM_TOKENS) return attention_of_many(b);
-    scores_.resize(b.held + S_ + W);
+    scores_.resize(TOGETHER * (b.held + S_ + W));
     Range mine = share(rows_ * N, thread_, team_);
-    for (int64_t task = mine.begin; task < mine.end; ++task) {
-      int64_t r = task / N, n = task % N, sequence = r / S_, last = b.held + r % S_;
+    for (int64_t task = mine.begin; task < mine.end;) {
+      int64_t r = task / N, n = task % N, group = n / (N / K), sequence = r / S_;
+      int64_t last = b.held + r % S_;
       int64_t first = b.window && last >= b.window ? last - b.window + 1 : 0;
-      int64_t at = (sequence * K + n / (N / K)) * b.capacity * D;
+      int64_t at = (sequence * K + group) * b.capacity * D;
       const uint8_t* visible = b.visible ? b.visible + sequence * (b.held + S_) : nullptr;
-      attend(b, s_.qkv.data() + r * s_.qkv_size + n * D, b.keys + at, b.values + at, visible, first,
-             last, scores_.data(), s_.attended.data() + r * s_.attended_size + n * D);
+      // Heads of the same keys; the last one again where there is no code for so few.
+      int64_t count = std::min({(group + 1) * (N / K) - n, mine.end - task, TOGETHER});
+      const float* q[TOGETHER];
+      float* out[TOGETHER];
+      for (int64_t i = 0; i < TOGETHER; ++i) {
+        int64_t head = n + std::min(i, count - 1);
+        q[i] = s_.qkv.data() + r * s_.qkv_size + head * D;
+        out[i] = s_.attended.data() + r * s_.attended_size + head * D;
+      }
+      auto attend = [&](auto heads) { heads.run(scores_.data(), out); };
+      const float *keys = b.keys + at, *values = b.values + at;
+      if (count > 2) {
+        attend(Heads<4>(b, q, keys, values, visible, first, last));
+      } else if (count == 2) {
+        attend(Heads<2>(b, q, keys, values, visible, first, last));
+      } else {
+        attend(Heads<1>(b, q, keys, values, visible, first, last));
+      }
+      task += count;
     }
   }
 
