@@ -46,17 +46,6 @@ void gate_rows(int32_t activation, float* up, const float* gate, int64_t count) 
   }
 }
 
-// The product of `count` tokens; an odd number of them goes in several passes over the rows,
-// which then come from the cache.
-void product_near(const Matrix& w, const Activation* x, int64_t count, float* y, int64_t stride,
-                  int64_t begin, int64_t end) {
-  constexpr int64_t NEAR = 16;
-  int64_t step = count & (count - 1) ? NEAR : end - begin;
-  for (int64_t r = begin; r < end; r += step) {
-    product(w, x, static_cast<int>(count), y, stride, r, std::min(r + step, end));
-  }
-}
-
 // Rows [begin, begin + count) as float32: those of the weight itself, or unpacked into `out`.
 const float* unpacked(const Matrix& w, int64_t begin, int64_t count, float* out) {
   if (w.kind == F32 && count == BLOCK) return static_cast<const float*>(w.data) + begin * w.cols;
@@ -152,9 +141,9 @@ void Mixture::few_hidden(int thread, int team) {
     mine.clear();
     for (int64_t p = c.begin; p < c.end; ++p) mine.push_back(x[pairs_[p] / top_k_]);
     float* up = hidden_.data() + c.begin * inner_;
-    product_near(c.expert->up, mine.data(), n, up, inner_, begin, end);
+    product(c.expert->up, mine.data(), n, up, inner_, begin, end);
     bool gated = c.expert->gate.data;
-    if (gated) product_near(c.expert->gate, mine.data(), n, gate.data(), inner_, begin, end);
+    if (gated) product(c.expert->gate, mine.data(), n, gate.data(), inner_, begin, end);
     for (int m = 0; m < n; ++m) {
       float* other = gated ? gate.data() + m * inner_ + begin : nullptr;
       gate_rows(activation_, up + m * inner_ + begin, other, end - begin);
@@ -176,9 +165,9 @@ void Mixture::few_combine(int thread, int team) {
     const Matrix& w = c.expert->down;
     rows.clear();
     for (int64_t p = c.begin; p < c.end; ++p) rows.push_back(hidden_.data() + p * inner_);
-    int64_t n = c.end - c.begin;
+    const int n = static_cast<int>(c.end - c.begin);
     const Activation* h = inputs.of(rows.data(), n, inner_, is_integer(w.kind));
-    product_near(w, h, n, out.data(), width_, mine.begin, mine.end);
+    product(w, h, n, out.data(), width_, mine.begin, mine.end);
     for (int64_t i = 0; i < n; ++i) {
       int64_t pair = pairs_[c.begin + i];
       float *y = y_ + pair / top_k_ * width_, *from = out.data() + i * width_;
