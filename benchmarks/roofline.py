@@ -56,10 +56,11 @@ def main() -> None:
     read = max(float(row["read_gb_s"]) for row in newest("decode").values()) * 1e9
     roof = max(float(row["limit_gflops"]) for row in newest("training").values()) * 1e9
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    axes.set_prop_cycle(color=plt.get_cmap("tab20").colors)
     ends = [0.3, 3000]
     axes.loglog(ends, [read * x for x in ends], "--", color="grey")
     axes.loglog(ends, [roof, roof], "--", color="grey")
-    axes.text(0.35, read * 0.45, f"reading weights, {read / 1e9:.1f} GB/s", color="grey")
+    axes.text(5, read * 2.2, f"reading weights, {read / 1e9:.1f} GB/s", color="grey")
     axes.text(100, roof * 1.08, f"float32 products, {roof / 1e9:.0f} GFLOP/s", color="grey")
     for what, intensity, ours, theirs in points():
         (mark,) = axes.plot(intensity, ours, "o", label=what)
