@@ -48,7 +48,6 @@ def test_second_derivative(shape):
           definition=definition, rtol=1e-4)  # fmt: skip
 
 
-@pytest.mark.slow
 def test_many_words_keep_seven_digits():
     x = leaf(2, 262144)
     labels = paddle.to_tensor([5, 262143])
