@@ -39,3 +39,15 @@ def test_marks_and_membership():
     assert tensors.mark([2, 3], index, on).tolist() == [[True, False, False], [False, True, False]]
     found = tensors.isin(paddle.to_tensor([[1, 2], [3, 4]]), paddle.to_tensor([4, 1]))
     assert found.tolist() == [[True, False], [False, True]]
+
+
+def test_hidden_tokens():
+    hidden, scores = tensors.Hidden(), paddle.arange(10, dtype="float32").reshape([2, 5])
+    before = scores.numpy()
+    for ids, gone in [([1, 4], [1, 4]), ([1.0, 2.5, 9.0, -1.0], [1]), ([7], []), ([0], [0])]:
+        want = before.copy()
+        want[:, gone] = -np.inf
+        for _ in range(2):
+            got = hidden.hide(paddle.to_tensor(ids), scores)
+            np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(scores, before)
