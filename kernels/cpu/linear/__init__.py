@@ -30,8 +30,7 @@ _linear.restype = None
 
 
 def infers(x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor | None = None) -> bool:
-    """Whether this implementation takes the call: inference with a weight in a half
-    type, or with a few rows."""
+    """Whether this implementation takes the call: inference, with a half type or a few rows."""
     if paddle.is_grad_enabled() and not (x.stop_gradient and weight.stop_gradient):
         return False
     if x.size == 0 or x.shape[-1] != weight.shape[1]:

@@ -191,3 +191,29 @@ def test_settings(tmp_path):
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", MISSING, str(tmp_path)],
                           capture_output=True, text=True)  # fmt: skip
     assert done.stdout == "None None\n" and done.stderr.count("was not built") == 1, done.stderr
+
+
+HEAP = """
+import re, paddle
+from hfpaddle.kernels.cpu.library import library
+library()
+def resident(): return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])
+before = resident()
+blocks = [paddle.ones([1 << 20]) for _ in range(40)]
+del blocks
+print((resident() - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_becomes_of_freed_memory():
+    def run(heap):
+        return subprocess.run([sys.executable, "-W", "ignore", "-c", HEAP], text=True,
+                              env={**os.environ, "HFPADDLE_CPU_HEAP": heap},
+                              capture_output=True)  # fmt: skip
+
+    kept, given_back = run("keep"), run("small")  # of 160 MB
+    assert int(kept.stdout) > 120, kept.stderr
+    assert int(given_back.stdout) < 40, given_back.stderr
+    wrong = run("big")
+    assert "UnsupportedArgumentError" in wrong.stderr and "HFPADDLE_CPU_HEAP=big" in wrong.stderr
